@@ -1,0 +1,226 @@
+//! [`Error`], [`Result`] and [`Phase`].
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::framing::FramingError;
+
+/// The result of this crate's own operations. The error type can be replaced, as with [`std::io::Result`]'s kin.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, on which address, and what usually causes it.
+///
+/// Binding, connecting, configuring and serving return it as it is. Reading and writing return [`std::io::Error`], because
+/// [`std::io::Read`] and [`std::io::Write`] ask for it; where this crate made the error, an `Error` is its inner error:
+///
+/// ```
+/// use std::io;
+/// use std::time::Duration;
+/// use socketserver::{Error, Phase};
+///
+/// let error = io::Error::from(Error::Timeout {
+///     phase: Phase::Read,
+///     address: "127.0.0.1:4000".into(),
+///     after: Duration::from_secs(60),
+/// });
+/// assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+/// assert!(matches!(Error::of(&error), Some(Error::Timeout { phase: Phase::Read, .. })));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text given as an address is not one: no port, a port above 65,535, an empty host, a Unix path too long.
+    #[error("invalid address {address:?}: {reason}")]
+    InvalidAddress {
+        /// The address as it was given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A host or service name has no address or port.
+    #[error("cannot resolve {name:?}: {source} (a misspelt name, or no name server within reach?)")]
+    Resolve {
+        /// The name as it was given.
+        name: String,
+        /// What the system's resolver said.
+        source: io::Error,
+    },
+
+    /// A server's socket could not be made, bound or set to listen.
+    #[error("cannot listen on {address}: {source}{}", bind_hint(.source))]
+    Bind {
+        /// The address as it was given; where several were tried, the last.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// None of the addresses a name stands for took the connection. Python: `create_connection(…, all_errors=True)`.
+    #[error("cannot connect to {address}: {}", attempts_text(.attempts))]
+    Connect {
+        /// The address as it was given.
+        address: String,
+        /// Every address that was tried, in order, with what it said.
+        attempts: Vec<(SocketAddr, io::Error)>,
+    },
+
+    /// A wait ran out. As an [`std::io::Error`] its kind is [`std::io::ErrorKind::TimedOut`] on every system.
+    #[error("{phase} timed out after {after:?} ({address})")]
+    Timeout {
+        /// Which wait it was.
+        phase: Phase,
+        /// The peer, or the address that was being connected to or looked up.
+        address: String,
+        /// The limit that ran out.
+        after: Duration,
+    },
+
+    /// The server's stop cut this connection: its drain deadline had passed. Kind: [`std::io::ErrorKind::ConnectionAborted`].
+    #[error("connection with {address} cut: the server is shutting down and the drain deadline has passed")]
+    Cut {
+        /// The peer.
+        address: String,
+    },
+
+    /// An earlier write stopped half-way, so nothing sent now could be understood. Kind: [`std::io::ErrorKind::BrokenPipe`].
+    #[error("cannot write to {address}: an earlier write failed part of the way ({reason})")]
+    Poisoned {
+        /// The peer.
+        address: String,
+        /// What the earlier write failed with.
+        reason: String,
+    },
+
+    /// A line or a frame broke its limit or its form. Kind: [`std::io::ErrorKind::InvalidData`].
+    #[error("bad data from {address}: {source}")]
+    Framing {
+        /// The peer.
+        address: String,
+        /// What was wrong with the data.
+        source: FramingError,
+    },
+
+    /// A setting cannot be used. Nothing was bound or started.
+    #[error("{setting} cannot be {value}: {reason}")]
+    InvalidSetting {
+        /// The setting's name, as on the builder or the connection.
+        setting: &'static str,
+        /// The value it was given.
+        value: String,
+        /// Why not.
+        reason: &'static str,
+    },
+
+    /// The server has been stopped. A server serves once; bind a new one.
+    #[error("the server on {address} has been stopped; a server serves once, bind a new one")]
+    Closed {
+        /// The address it listened on.
+        address: String,
+    },
+
+    /// The listening socket is unusable, so serving has ended. Shortages never end it.
+    #[error("cannot accept on {address} any more: {source} (was the listening socket closed or shut down elsewhere?)")]
+    Accept {
+        /// The address it listened on.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// The system refused something that the crate needs: a thread, a poller, a file.
+    #[error("cannot {operation}: {source}")]
+    System {
+        /// What was attempted.
+        operation: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The `Error` within an [`std::io::Error`] that this crate made, if it is one.
+    pub fn of(error: &io::Error) -> Option<&Error> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// The kind that an [`std::io::Error`] made of this has.
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Error::InvalidAddress { .. } | Error::InvalidSetting { .. } => io::ErrorKind::InvalidInput,
+            Error::Resolve { source, .. }
+            | Error::Bind { source, .. }
+            | Error::Accept { source, .. }
+            | Error::System { source, .. } => source.kind(),
+            Error::Connect { attempts, .. } => {
+                attempts.last().map_or(io::ErrorKind::AddrNotAvailable, |(_, error)| error.kind())
+            }
+            Error::Timeout { .. } => io::ErrorKind::TimedOut,
+            Error::Cut { .. } => io::ErrorKind::ConnectionAborted,
+            Error::Poisoned { .. } => io::ErrorKind::BrokenPipe,
+            Error::Framing { source, .. } => source.kind(),
+            Error::Closed { .. } => io::ErrorKind::NotConnected,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        io::Error::new(error.kind(), error)
+    }
+}
+
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// The wait that a [`Error::Timeout`] speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Looking a name up.
+    Resolve,
+    /// Connecting, look-up included.
+    Connect,
+    /// Waiting for bytes: no progress for the read timeout.
+    Read,
+    /// Waiting for room to write: no progress for the write timeout.
+    Write,
+    /// The whole request, counted from its acceptance, however lively it was.
+    Request,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Resolve => "looking the name up",
+            Phase::Connect => "connecting",
+            Phase::Read => "reading",
+            Phase::Write => "writing",
+            Phase::Request => "the request's deadline",
+        })
+    }
+}
+
+/// The usual cause of a failing bind, in brackets behind the system's own words.
+fn bind_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => " (does another server run there?)",
+        io::ErrorKind::PermissionDenied => " (a port below 1024, or a folder that may not be written to?)",
+        io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
+        io::ErrorKind::NotFound => " (does the folder exist?)",
+        _ => "",
+    }
+}
+
+fn attempts_text(attempts: &[(SocketAddr, io::Error)]) -> String {
+    if attempts.is_empty() {
+        return "the name has no address of the wanted family".to_owned();
+    }
+    let texts: Vec<String> = attempts.iter().map(|(address, error)| format!("{address}: {error}")).collect();
+    texts.join("; ")
+}
