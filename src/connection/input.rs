@@ -1,0 +1,241 @@
+//! The reading half of a [`Connection`].
+
+use std::io::{self, BufRead, Read};
+
+use super::shared::explain_timeout;
+use super::Connection;
+use crate::error::{Error, Phase};
+use crate::framing::{Decoder, FrameDecoder, FramingError, LengthPrefix};
+use crate::stream::Wait;
+
+/// What is read ahead. A page pair: most requests fit, and a thousand connections cost 8 MiB.
+const BUFFER: usize = 8 * 1024;
+
+/// A read into at least so many bytes goes past an empty buffer, which saves a copy, and for handlers that read so the buffer.
+const DIRECT: usize = 4 * 1024;
+
+/// Bytes received and not yet read.
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    /// Empty until something is read through it.
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// The peer has ended its direction.
+    pub(super) ended: bool,
+    /// The position in the stream is lost.
+    broken: Option<FramingError>,
+}
+
+impl Input {
+    fn buffered(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Room for a refill, once all has been consumed.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; BUFFER].into_boxed_slice();
+        }
+        self.start = 0;
+        self.end = 0;
+        &mut self.buffer
+    }
+}
+
+impl Connection {
+    /// Reads one message with a decoder of [`crate::framing`]; `None` when the peer has ended between two messages.
+    ///
+    /// # Errors
+    /// [`Error::Framing`] where the bytes break the decoder's rules, or the peer ended inside a message; those of reading.
+    pub fn read_message(&mut self, decoder: &mut impl Decoder) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            let mut available = self.fill_buf()?;
+            if available.is_empty() {
+                let last = decoder.finish().map(|message| message.map(<[u8]>::to_vec));
+                return last.map_err(|error| self.broken(error));
+            }
+            let offered = available.len();
+            let message = decoder.decode(&mut available).map(|message| message.map(<[u8]>::to_vec));
+            let taken = offered - available.len();
+            self.consume(taken);
+            match message {
+                Ok(None) => {}
+                Ok(message) => return Ok(message),
+                Err(error) => return Err(self.broken(error)),
+            }
+        }
+    }
+
+    /// Reads one length-prefixed message; `None` when the peer has ended between two messages. The prefix is held against the
+    /// limit (1 MiB, or the builder's `max_frame`) before anything is allocated.
+    ///
+    /// # Errors
+    /// [`Error::Framing`] where the message is too long or ends early; those of reading. Reading has ended then.
+    pub fn read_frame(&mut self, prefix: LengthPrefix) -> io::Result<Option<Vec<u8>>> {
+        // One decoder a message: between messages a decoder holds nothing.
+        let mut decoder = FrameDecoder::new(prefix).max_frame(self.max_frame);
+        self.read_message(&mut decoder)
+    }
+
+    /// Writes one length-prefixed message in one piece.
+    ///
+    /// # Errors
+    /// [`Error::Framing`] where `payload` is longer than the prefix can say or than the limit; nothing is sent then. Those of
+    /// writing.
+    pub fn write_frame(&mut self, prefix: LengthPrefix, payload: &[u8]) -> io::Result<()> {
+        let mut frame = Vec::new();
+        prefix
+            .encode_within(payload, self.max_frame, &mut frame)
+            .map_err(|source| Error::Framing { address: self.peer.to_string(), source })?;
+        self.shared.write_all(&frame)
+    }
+
+    /// The longest line `read_line` and `read_until` take, in bytes, without its terminator.
+    pub fn max_line(&self) -> usize {
+        self.max_line
+    }
+
+    /// Sets the longest line. The memory a line can take is the limit's.
+    pub fn set_max_line(&mut self, bytes: usize) {
+        self.max_line = bytes;
+    }
+
+    /// The longest frame `read_frame` and `write_frame` take, in bytes, without its prefix.
+    pub fn max_frame(&self) -> usize {
+        self.max_frame
+    }
+
+    /// Sets the longest frame.
+    pub fn set_max_frame(&mut self, bytes: usize) {
+        self.max_frame = bytes;
+    }
+
+    /// One read from the stream, which has been found empty-handed so far.
+    fn receive(&mut self, read: impl FnOnce(&mut Self, Wait) -> io::Result<usize>) -> io::Result<usize> {
+        if let Some(error) = &self.input.broken {
+            let error = error.clone();
+            return Err(Error::Framing { address: self.peer.to_string(), source: error }.into());
+        }
+        let wait = Wait { timeout: self.read_timeout, deadline: self.deadline() };
+        let result = read(self, wait);
+        // After a cut the kernel may still have data and then says a clean end: neither may look like a whole request.
+        if self.shared.is_cut() {
+            return Err(Error::Cut { address: self.peer.to_string() }.into());
+        }
+        match result {
+            Ok(count) => {
+                self.input.ended = count == 0;
+                Ok(count)
+            }
+            Err(error) => Err(explain_timeout(error, Phase::Read, &self.peer, self.read_timeout, self.deadline)),
+        }
+    }
+
+    pub(super) fn refill(&mut self) -> io::Result<usize> {
+        let count = self.receive(|this, wait| this.shared.stream().read(this.input.room(), wait))?;
+        self.input.end = count;
+        Ok(count)
+    }
+
+    /// Ends reading, because nobody knows any more where the next message begins.
+    fn broken(&mut self, error: FramingError) -> io::Error {
+        self.input.start = self.input.end;
+        self.input.broken = Some(error.clone());
+        Error::Framing { address: self.peer.to_string(), source: error }.into()
+    }
+}
+
+impl Read for Connection {
+    /// Reads what has come, waiting for the first byte within the read timeout and the deadline. `Ok(0)` is the end: the peer has
+    /// closed or ended its direction.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if self.input.buffered().is_empty() {
+            if buf.len() >= DIRECT {
+                return self.receive(|this, wait| this.shared.stream().read(buf, wait));
+            }
+            self.refill()?;
+        }
+        let count = self.input.buffered().read(buf)?;
+        self.consume(count);
+        Ok(count)
+    }
+
+    /// Reads until `buf` is full: Python's loops around `recv` that tutorials call `recv_all`. Bounded as a whole by the deadline.
+    fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
+        let wanted = buf.len();
+        let mut rest = buf;
+        while !rest.is_empty() {
+            match self.read(rest)? {
+                0 => {
+                    let got = wanted - rest.len();
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        format!("{} ended after {got} of {wanted} bytes", self.peer),
+                    ));
+                }
+                count => rest = rest.get_mut(count..).unwrap_or_default(),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl BufRead for Connection {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.input.buffered().is_empty() {
+            self.refill()?;
+        }
+        Ok(self.input.buffered())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.input.start = self.input.start.saturating_add(count).min(self.input.end);
+    }
+
+    /// Reads to `byte`, that included, or to the end, and appends to `line`. At most `max_line` bytes and the terminator.
+    fn read_until(&mut self, byte: u8, line: &mut Vec<u8>) -> io::Result<usize> {
+        let limit = self.max_line;
+        let mut total = 0;
+        loop {
+            let mut available = self.fill_buf()?;
+            if available.is_empty() {
+                return Ok(total);
+            }
+            // std's own search, which goes through many bytes at a time.
+            let count = available.read_until(byte, line)?;
+            self.consume(count);
+            total += count;
+            let ended = line.last() == Some(&byte);
+            if total - usize::from(ended) > limit {
+                line.truncate(line.len() - total);
+                return Err(self.broken(FramingError::LineTooLong { limit }));
+            }
+            if ended {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// Reads a line, its `\n` included, and appends it to `line`; 0 at the end. Python's `rfile.readline()`, with a limit.
+    ///
+    /// Only whole lines are looked at as UTF-8, so a character may straddle two reads. A line that is not UTF-8 is
+    /// [`io::ErrorKind::InvalidData`]; it has been read then, and the next call reads the next line.
+    fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
+        let mut bytes = Vec::new();
+        let result = self.read_until(b'\n', &mut bytes);
+        if result.is_err() && std::str::from_utf8(&bytes).is_err() {
+            // Half a character: the read's own error says more.
+            return result;
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let source = FramingError::InvalidUtf8 { at: error.valid_up_to() };
+            Error::Framing { address: self.peer.to_string(), source }
+        })?;
+        line.push_str(text);
+        result
+    }
+}

@@ -1,0 +1,248 @@
+//! [`Connection`] and what belongs to it.
+
+mod close;
+mod context;
+mod deadline;
+mod input;
+mod keepalive;
+mod options;
+mod shared;
+mod writer;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::address::Address;
+use crate::control::{Cut, ServerHandle};
+use crate::error::{Error, Result};
+use crate::stream::Stream;
+
+pub use context::RequestContext;
+pub(crate) use context::{StreamSettings, DEFAULT_WRITE_TIMEOUT};
+use deadline::Deadline;
+use input::Input;
+pub use keepalive::Keepalive;
+use shared::Shared;
+pub use writer::ConnectionWriter;
+
+/// A stream connection: the request of a stream server, or what [`tcp::connect`](crate::tcp::connect) returns.
+///
+/// What `self.request`, `self.rfile` and `self.wfile` are in Python's `StreamRequestHandler`, in one: [`Read`] and [`BufRead`]
+/// (buffered, with 8 KiB), and [`Write`] (not buffered: what is written is sent, and `writeln!` goes out in one piece). One
+/// concrete type whatever lies under it, so a handler serves TCP, Unix sockets and whatever a listener of your own accepts.
+///
+/// # Limits
+/// * *Read timeout* (60 s) and *write timeout* (30 s): no progress for so long ends a call with [`io::ErrorKind::TimedOut`]. A slow
+///   but honest transfer is not cut.
+/// * *Deadline* (none): the end of all reading and writing together, so `read_exact`, `read_line` and `write_all` are bounded as a
+///   whole, however lively a peer trickles. A server sets it with `request_deadline`, a handler with
+///   [`set_deadline`](Connection::set_deadline).
+/// * *Line* (64 KiB, terminator not counted), for `read_line` and `read_until`; *frame* (1 MiB), for
+///   [`read_frame`](Connection::read_frame). What is longer is an error of its own ([`Error::Framing`]), and reading has ended.
+///
+/// They hold for the methods of `Connection` itself. Adapters of std such as `lines()`, `take()` or a `BufReader` around it call only
+/// some of them: the timeouts and the deadline hold there too, the limit on a line does not always.
+///
+/// # Errors
+/// Where this crate made the error, [`Error::of`] gives it: a [timeout](Error::Timeout) with its phase, a [cut](Error::Cut) by
+/// the server's stop (never a clean end of file), a [write](Error::Poisoned) after one that stopped half-way.
+///
+/// ```
+/// use std::io::{BufRead, Write};
+/// use socketserver::{Connection, HandlerResult};
+///
+/// fn handle(request: &mut Connection) -> HandlerResult {
+///     let mut name = String::new();
+///     request.read_line(&mut name)?;
+///     writeln!(request, "hello, {}", name.trim_end())?;
+///     Ok(())
+/// }
+/// ```
+pub struct Connection {
+    shared: Arc<Shared>,
+    input: Input,
+    context: RequestContext,
+    peer: Address,
+    read_timeout: Option<Duration>,
+    deadline: Option<Deadline>,
+    max_line: usize,
+    max_frame: usize,
+}
+
+impl Connection {
+    /// Makes a connection of a stream that a listener of your own has accepted.
+    pub fn new(context: &RequestContext, stream: Arc<dyn Stream>, peer: Address) -> Self {
+        let settings = context.settings();
+        let deadline = Deadline::after(settings.request_deadline);
+        let shared =
+            Shared::new(stream, peer.clone(), settings.write_timeout, deadline, settings.write_queue);
+        Connection {
+            shared: Arc::new(shared),
+            input: Input::default(),
+            context: context.clone(),
+            peer,
+            read_timeout: settings.read_timeout,
+            deadline,
+            max_line: settings.max_line,
+            max_frame: settings.max_frame,
+        }
+    }
+
+    /// The peer. Python's `client_address`.
+    pub fn peer_addr(&self) -> &Address {
+        &self.peer
+    }
+
+    /// This end. Python's `request.getsockname()`.
+    ///
+    /// # Errors
+    /// Whatever the system says; [`io::ErrorKind::Unsupported`] where the stream has no socket.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        Ok(Address::from_system(&self.require_socket()?.local_addr()?))
+    }
+
+    /// The server this request belongs to. Python's `self.server`.
+    ///
+    /// A connection made by [`tcp::connect`](crate::tcp::connect) belongs to none: its handle stops nothing.
+    pub fn server(&self) -> ServerHandle {
+        self.context.server()
+    }
+
+    /// A writer for other threads.
+    pub fn writer(&self) -> ConnectionWriter {
+        ConnectionWriter::new(&self.shared, self.peer.clone())
+    }
+
+    /// How long a read may wait for progress. Default 60 s, or the builder's.
+    pub fn read_timeout(&self) -> Option<Duration> {
+        self.read_timeout
+    }
+
+    /// Sets how long a read may wait for progress; `None` is for ever, as a chat does that waits for people.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] for zero.
+    pub fn set_read_timeout(&mut self, timeout: impl Into<Option<Duration>>) -> Result<()> {
+        self.read_timeout = not_zero("read_timeout", timeout.into())?;
+        Ok(())
+    }
+
+    /// How long a write may wait for progress. Default 30 s, or the builder's.
+    pub fn write_timeout(&self) -> Option<Duration> {
+        self.shared.write_timeout()
+    }
+
+    /// Sets how long a write may wait for progress, on the writers too; `None` is for ever.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] for zero.
+    pub fn set_write_timeout(&mut self, timeout: impl Into<Option<Duration>>) -> Result<()> {
+        self.shared.set_write_timeout(not_zero("write_timeout", timeout.into())?);
+        Ok(())
+    }
+
+    /// When all reading and writing ends.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.map(|deadline| deadline.at)
+    }
+
+    /// Has all reading and writing end that long from now, the writers' too; `None` is never. Replaces the server's
+    /// `request_deadline` for this request.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] for zero.
+    pub fn set_deadline(&mut self, within: impl Into<Option<Duration>>) -> Result<()> {
+        self.deadline = Deadline::after(not_zero("deadline", within.into())?);
+        self.shared.set_deadline(self.deadline);
+        Ok(())
+    }
+
+    /// Ends one direction or both while the connection lives on: half-close. `Write` sends first what writers have queued; the peer
+    /// reads the end of the file, and its answer can still be read. Python's `request.shutdown(how)`.
+    ///
+    /// # Errors
+    /// Whatever the system says, such as that the peer has gone.
+    pub fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
+        match how {
+            Shutdown::Read => self.shared.stream().shutdown(how),
+            Shutdown::Write => self.shared.shutdown_write(),
+            Shutdown::Both => self.shared.shutdown_write().and(self.shared.stream().shutdown(Shutdown::Read)),
+        }
+    }
+
+    /// Puts a stream over the one there is, once, before anything is read or written: what a listener's
+    /// [preparation](crate::server::Prepare) does for TLS. `wrap` gets the stream below.
+    ///
+    /// # Errors
+    /// What `wrap` returns; [`io::ErrorKind::AlreadyExists`] the second time.
+    pub fn wrap_stream(
+        &mut self,
+        wrap: impl FnOnce(Arc<dyn Stream>) -> io::Result<Arc<dyn Stream>>,
+    ) -> io::Result<()> {
+        self.shared.set_upper(wrap(Arc::clone(self.shared.stream()))?)
+    }
+
+    /// Says who the peer really is: what a listener's [preparation](crate::server::Prepare) does that has read a PROXY header.
+    pub fn set_peer_addr(&mut self, peer: Address) {
+        self.shared.set_peer(peer.clone());
+        self.peer = peer;
+    }
+
+    pub(crate) fn cut_target(&self) -> std::sync::Weak<dyn Cut> {
+        let weak = Arc::downgrade(&self.shared);
+        weak
+    }
+}
+
+impl Write for Connection {
+    /// Writes some of `buf`, waiting for room within the write timeout and the deadline.
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.shared.write(buf)
+    }
+
+    /// Writes all of `buf`. Python's `sendall`. If it fails after a part of `buf` has gone out, later writes fail too
+    /// ([`Error::Poisoned`]): the peer could not tell where the next message begins.
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        self.shared.write_all(buf)
+    }
+
+    /// Sends in one piece what std would send in as many as the format string has.
+    fn write_fmt(&mut self, arguments: fmt::Arguments<'_>) -> io::Result<()> {
+        self.shared.write_all(formatted(arguments)?.as_bytes())
+    }
+
+    /// Waits until what writers have queued has been handed to the system. The connection's own writes are never buffered.
+    fn flush(&mut self) -> io::Result<()> {
+        self.shared.flush()
+    }
+}
+
+/// `arguments` as text; an error rather than std's panic where an argument fails to format itself.
+fn formatted(arguments: fmt::Arguments<'_>) -> io::Result<String> {
+    let mut text = String::new();
+    fmt::write(&mut text, arguments)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a value to be written failed to format itself"))?;
+    Ok(text)
+}
+
+/// A timeout that can be used.
+pub(crate) fn not_zero(setting: &'static str, timeout: Option<Duration>) -> Result<Option<Duration>> {
+    if timeout == Some(Duration::ZERO) {
+        return Err(Error::InvalidSetting {
+            setting,
+            value: "zero".into(),
+            reason: "nothing could ever be done in time; None is for no limit",
+        });
+    }
+    Ok(timeout)
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("peer", &self.peer).field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+

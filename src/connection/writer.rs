@@ -1,0 +1,94 @@
+//! [`ConnectionWriter`].
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Arc, Weak};
+
+use super::shared::Shared;
+use crate::address::Address;
+
+/// Writes to a connection from elsewhere: another thread, another request's handler. Cheap to clone; made by
+/// [`Connection::writer`](crate::Connection::writer).
+///
+/// A chat's broadcast holds one for each member. It keeps neither the request nor its socket alive: once the request is over,
+/// writing fails with [`io::ErrorKind::NotConnected`].
+///
+/// Each `write_all`, `writeln!` and `try_write` goes out in one piece: bytes of different writers never mix.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::{Arc, Mutex};
+/// use socketserver::{Address, ConnectionWriter};
+///
+/// type Members = Arc<Mutex<HashMap<Address, ConnectionWriter>>>;
+///
+/// /// Sends to everyone, held up by no one; who does not keep up is put out.
+/// fn broadcast(members: &Members, message: &[u8]) {
+///     members.lock().unwrap().retain(|_, member| member.try_write(message).is_ok());
+/// }
+/// ```
+#[derive(Clone)]
+pub struct ConnectionWriter {
+    shared: Weak<Shared>,
+    peer: Address,
+}
+
+impl ConnectionWriter {
+    pub(crate) fn new(shared: &Arc<Shared>, peer: Address) -> Self {
+        ConnectionWriter { shared: Arc::downgrade(shared), peer }
+    }
+
+    /// The peer it writes to.
+    pub fn peer_addr(&self) -> &Address {
+        &self.peer
+    }
+
+    /// Accepts all of `buf` or none of it, without ever waiting. What the system does not take at once is queued, up to the
+    /// builder's `write_queue` (256 KiB by default), and goes out in order, ahead of anything written later.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where `buf` would pass the limit of the queue: nothing of it was taken, and the peer does not
+    /// keep up. [`io::ErrorKind::NotConnected`] when the request is over. [`io::ErrorKind::BrokenPipe`] when an earlier write failed
+    /// half-way. [`io::ErrorKind::ConnectionAborted`] when the server's stop has cut the connection. What is queued and cannot be
+    /// sent later shows as an error of the next write.
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<()> {
+        self.shared()?.try_write(buf)
+    }
+
+    /// Whether the request is over, so that nothing can be written any more.
+    pub fn is_closed(&self) -> bool {
+        self.shared.strong_count() == 0
+    }
+
+    fn shared(&self) -> io::Result<Arc<Shared>> {
+        self.shared.upgrade().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotConnected, format!("cannot write to {}: the request is over", self.peer))
+        })
+    }
+}
+
+impl Write for ConnectionWriter {
+    /// As [`Connection`](crate::Connection)'s: waits for room, within the connection's write timeout and deadline.
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.shared()?.write(buf)
+    }
+
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        self.shared()?.write_all(buf)
+    }
+
+    fn write_fmt(&mut self, arguments: fmt::Arguments<'_>) -> io::Result<()> {
+        self.shared()?.write_all(super::formatted(arguments)?.as_bytes())
+    }
+
+    /// Waits until what `try_write` accepted has been handed to the system.
+    fn flush(&mut self) -> io::Result<()> {
+        self.shared()?.flush()
+    }
+}
+
+impl fmt::Debug for ConnectionWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionWriter").field("peer", &self.peer).field("closed", &self.is_closed()).finish()
+    }
+}

@@ -1,0 +1,224 @@
+//! What requests and servers both know: the handle, the slots, the stop, the counters.
+
+mod gate;
+mod handle;
+mod report;
+mod stats;
+mod throttle;
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use crate::address::Address;
+use crate::sync::{lock, Condvar, Mutex};
+
+pub(crate) use gate::{Gate, Wake};
+pub use handle::ServerHandle;
+pub use report::ShutdownReport;
+pub(crate) use stats::Counters;
+pub use stats::Stats;
+pub(crate) use throttle::Throttle;
+
+/// How long a cut request may take to notice before it counts as still running. Waking from a read takes microseconds; the rest
+/// is for a busy machine.
+const CUT_GRACE: Duration = Duration::from_millis(150);
+
+/// Something a stop can cut at its deadline.
+pub(crate) trait Cut: Send + Sync {
+    /// Ends all reading and writing, now and from now on. Never blocks.
+    fn cut(&self);
+}
+
+/// What the gate keeps of a request; `None` where there is nothing to cut, as with a datagram.
+pub(crate) type Target = Option<Weak<dyn Cut>>;
+
+/// Wakes the serving thread's poller, where there is one.
+#[derive(Debug)]
+pub(crate) struct PollWaker(Option<Arc<mio::Waker>>);
+
+impl Wake for PollWaker {
+    fn wake(&self) {
+        let Some(waker) = &self.0 else { return };
+        if let Err(error) = waker.wake() {
+            log::error!("cannot wake the serving thread: {error}");
+        }
+    }
+}
+
+/// One server's shared state.
+pub(crate) struct Control {
+    pub(crate) gate: Gate<Target, PollWaker>,
+    pub(crate) counters: Counters,
+    pub(crate) address: Address,
+    drain_timeout: Option<Duration>,
+    block_on_close: bool,
+    /// Closes the listener from whichever thread sees to the stop.
+    close_listener: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    ending: Mutex<Ending>,
+    ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Ending {
+    listener_closed: bool,
+    report: Option<ShutdownReport>,
+    /// The serving thread has returned.
+    served: bool,
+}
+
+impl Control {
+    pub(crate) fn new(
+        address: Address,
+        limit: usize,
+        waker: Arc<mio::Waker>,
+        drain_timeout: Option<Duration>,
+        block_on_close: bool,
+    ) -> Self {
+        Control::with_waker(address, limit, PollWaker(Some(waker)), drain_timeout, block_on_close)
+    }
+
+    /// For a connection that no server serves.
+    pub(crate) fn unserved(address: Address) -> Self {
+        Control::with_waker(address, 0, PollWaker(None), None, true)
+    }
+
+    fn with_waker(
+        address: Address,
+        limit: usize,
+        waker: PollWaker,
+        drain_timeout: Option<Duration>,
+        block_on_close: bool,
+    ) -> Self {
+        Control {
+            gate: Gate::new(limit, waker),
+            counters: Counters::default(),
+            address,
+            drain_timeout,
+            block_on_close,
+            close_listener: Mutex::new(None),
+            ending: Mutex::new(Ending::default()),
+            ended: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn set_listener_closer(&self, close: impl FnOnce() + Send + 'static) {
+        *lock(&self.close_listener) = Some(Box::new(close));
+    }
+
+    pub(crate) fn close_listener(&self) {
+        let close = lock(&self.close_listener).take();
+        if let Some(close) = close {
+            close();
+        }
+        lock(&self.ending).listener_closed = true;
+        self.ended.notify_all();
+    }
+
+    /// Sees a stop through: closes the listener, waits for the requests under way, cuts them at the deadline, and publishes the
+    /// report. Whoever claimed the drain calls it, once.
+    pub(crate) fn drain(&self) -> ShutdownReport {
+        self.close_listener();
+        let report = if self.block_on_close {
+            let (drained, abandoned) = self.gate.wait_drained();
+            let still_running = if abandoned > 0 { self.cut_all() } else { 0 };
+            ShutdownReport { drained, abandoned, still_running }
+        } else {
+            ShutdownReport { still_running: self.gate.active(), ..ShutdownReport::default() }
+        };
+        self.publish(report);
+        report
+    }
+
+    /// Cuts what is left and returns how many requests do not end even so.
+    fn cut_all(&self) -> usize {
+        self.cut_targets();
+        self.gate.set_deadline(Instant::now() + CUT_GRACE);
+        let (_, still_running) = self.gate.wait_drained();
+        still_running
+    }
+
+    fn cut_targets(&self) {
+        for target in self.gate.targets().into_iter().flatten() {
+            if let Some(target) = target.upgrade() {
+                target.cut();
+            }
+        }
+    }
+
+    fn publish(&self, report: ShutdownReport) {
+        lock(&self.ending).report = Some(report);
+        self.ended.notify_all();
+    }
+
+    /// Has the drain done by a thread of its own, because the serving thread is held up by a handler. Never blocks.
+    pub(crate) fn drain_elsewhere(self: &Arc<Self>) {
+        let control = Arc::clone(self);
+        let spawned = std::thread::Builder::new().name("socketserver-drain".into()).spawn(move || {
+            control.drain();
+        });
+        if let Err(error) = spawned {
+            log::error!("cannot start the drain's thread, so what is under way is cut at once: {error}");
+            self.close_listener();
+            let abandoned = self.gate.active();
+            self.cut_targets();
+            self.publish(ShutdownReport { drained: 0, abandoned, still_running: abandoned });
+        }
+    }
+
+    pub(crate) fn wait_report(&self) -> ShutdownReport {
+        let mut ending = lock(&self.ending);
+        loop {
+            if let Some(report) = ending.report {
+                return report;
+            }
+            ending = self.ended.wait(ending).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+
+    /// Says that the serving thread has returned, with a report or an error.
+    pub(crate) fn set_served(&self) {
+        lock(&self.ending).served = true;
+        self.ended.notify_all();
+    }
+
+    pub(crate) fn wait_listener_closed(&self, limit: Duration) {
+        self.wait_ending(limit, |ending| ending.listener_closed);
+    }
+
+    /// Waits until the server has ended, and says whether its thread has returned. Where the report is out already, the thread
+    /// gets `grace` to return, and is left behind after that: its handler cannot be cut.
+    pub(crate) fn wait_ended(&self, grace: Duration) -> (bool, Option<ShutdownReport>) {
+        let mut ending = lock(&self.ending);
+        while ending.report.is_none() && !ending.served {
+            ending = self.ended.wait(ending).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        drop(ending);
+        self.wait_ending(grace, |ending| ending.served);
+        let ending = lock(&self.ending);
+        (ending.served, ending.report)
+    }
+
+    fn wait_ending(&self, limit: Duration, done: impl Fn(&Ending) -> bool) {
+        let _ = self
+            .ended
+            .wait_timeout_while(lock(&self.ending), limit, |ending| !done(ending))
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control")
+            .field("address", &self.address)
+            .field("stats", &self.counters.snapshot(self.gate.active()))
+            .field("stopping", &self.gate.is_stopping())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Starts a named thread, with an error that says what for.
+pub(crate) fn spawn_error(what: &str, source: io::Error) -> crate::Error {
+    crate::Error::System { operation: format!("start a thread for {what}"), source }
+}

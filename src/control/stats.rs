@@ -1,0 +1,60 @@
+//! [`Stats`] and the counters behind it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a server has seen since it was bound. The numbers are read one by one, so under load they may be a request apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Requests accepted and given a place.
+    pub accepted: u64,
+    /// Requests under way now.
+    pub active: u64,
+    /// Requests turned away: by `verify_request`, by the limit per address, or at the ceiling under `Overload::Reject`.
+    pub rejected: u64,
+    /// Requests that ended in an error: of the handler's, of the preparation, of a hook.
+    pub handler_errors: u64,
+    /// Panics caught, in handlers and in hooks.
+    pub panics: u64,
+    /// Failed accepts, whatever the reason.
+    pub accept_errors: u64,
+    /// Requests dropped because no thread could be started for them.
+    pub spawn_failures: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) accepted: Counter,
+    pub(crate) rejected: Counter,
+    pub(crate) handler_errors: Counter,
+    pub(crate) panics: Counter,
+    pub(crate) accept_errors: Counter,
+    pub(crate) spawn_failures: Counter,
+}
+
+impl Counters {
+    pub(crate) fn snapshot(&self, active: usize) -> Stats {
+        Stats {
+            accepted: self.accepted.get(),
+            active: active as u64,
+            rejected: self.rejected.get(),
+            handler_errors: self.handler_errors.get(),
+            panics: self.panics.get(),
+            accept_errors: self.accept_errors.get(),
+            spawn_failures: self.spawn_failures.get(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,262 @@
+//! [`Acceptor`]: takes requests from the listener and hands them to the dispatch strategy, whatever goes wrong.
+
+use std::io;
+use std::sync::atomic::AtomicUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::dispatch::{Dispatch, Refused};
+use super::failure::{Cause, Failure, Stage};
+use super::listener::{AcceptError, Listener};
+use super::overload::Overload;
+use super::request::sealed::Steps as _;
+use super::service::Service;
+use super::slot::{Bounded, Slot};
+use super::threading::Threading;
+use crate::connection::RequestContext;
+use crate::control::Throttle;
+use crate::sync::{lock, Mutex};
+
+/// The first wait after a shortage. Not Python's none (it spins) nor asyncio's second: descriptors come back in milliseconds.
+const BACK_OFF_MIN: Duration = Duration::from_millis(5);
+/// The longest: ten tries a second cost no measurable processor time.
+const BACK_OFF_MAX: Duration = Duration::from_millis(100);
+
+/// How many lost requests in a row are tried over at once. More are not bad luck but a trouble that lasts, such as a filter that
+/// forbids the call.
+const RETRIES_AT_ONCE: u32 = 64;
+
+/// How many rejected clients are taken leave of at once, each by a thread for at most a second or two. Any more are closed without waiting
+/// for them to read.
+const FAREWELLS: usize = 64;
+
+/// The accepting side of a server.
+pub(crate) struct Acceptor<L: Listener, D> {
+    /// Shared with whoever sees to a stop, who closes it.
+    pub(crate) listener: Arc<Mutex<Option<L>>>,
+    pub(crate) dispatch: D,
+    pub(crate) service: Arc<Service<L::Request>>,
+    pub(crate) context: RequestContext,
+    pub(crate) overload: Overload,
+    back_off: BackOff,
+    accept_trouble: Throttle,
+    dispatch_trouble: Throttle,
+    farewells: Threading,
+    farewells_under_way: Arc<AtomicUsize>,
+}
+
+/// What one attempt to accept came to.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A request was handed over; on an inline strategy it has been served.
+    Dispatched,
+    /// A client was turned away.
+    TurnedAway,
+    /// A request was lost; the next may be tried at once.
+    Lost(io::Error),
+    /// The system is short of something. There is no point in trying before the back-off has passed.
+    Short(io::Error),
+    /// Nothing to do before something happens, or before that instant.
+    Wait(Option<Instant>),
+    /// The listener is unusable, or has been closed.
+    Fatal(io::Error),
+}
+
+impl<L: Listener, D: Dispatch> Acceptor<L, D> {
+    pub(crate) fn new(
+        listener: Arc<Mutex<Option<L>>>,
+        dispatch: D,
+        service: Arc<Service<L::Request>>,
+        context: RequestContext,
+        overload: Overload,
+    ) -> Self {
+        Acceptor {
+            listener,
+            dispatch,
+            service,
+            context,
+            overload,
+            back_off: BackOff::default(),
+            accept_trouble: Throttle::default(),
+            dispatch_trouble: Throttle::default(),
+            farewells: Threading::default(),
+            farewells_under_way: Arc::default(),
+        }
+    }
+
+    /// Accepts at most one request and hands it over. Waits for nothing but an inline handler.
+    pub(crate) fn step(&mut self) -> Step {
+        if let Some(until) = self.back_off.pending() {
+            return Step::Wait(Some(until));
+        }
+        let full = self.service.control.gate.full();
+        if full && self.overload == Overload::Wait {
+            return Step::Wait(None);
+        }
+        let accepted = match &mut *lock(&self.listener) {
+            Some(listener) => listener.accept(&self.context),
+            None => return Step::Fatal(io::ErrorKind::NotConnected.into()),
+        };
+        let request = match accepted {
+            Ok(request) => request,
+            Err(AcceptError::WouldBlock) => return Step::Wait(None),
+            Err(error) => return self.accept_failed(error),
+        };
+        self.back_off.reset();
+        // Nobody else takes slots, so the one that was free still is.
+        let slot = if full { None } else { Slot::take(&self.service.control, request.cut_target()) };
+        match slot {
+            Some(slot) => self.hand_over(request, slot),
+            None => {
+                self.turn_away(request);
+                Step::TurnedAway
+            }
+        }
+    }
+
+    /// Forgets a back-off, because a request has ended and may have given back what was short.
+    pub(crate) fn something_ended(&mut self) {
+        self.back_off.cut_short();
+    }
+
+    fn hand_over(&mut self, request: L::Request, slot: Slot) -> Step {
+        let control = Arc::clone(&self.service.control);
+        control.counters.accepted.add_one();
+        let peer = request.peer().clone();
+        let rejected_before = control.counters.rejected.get();
+        let job = self.service.job(request, slot);
+        let dispatched = if self.dispatch.runs_inline() {
+            if control.gate.enter_inline() {
+                control.drain_elsewhere();
+            }
+            let dispatched = self.dispatch.dispatch(job);
+            control.gate.leave_inline();
+            dispatched
+        } else {
+            self.dispatch.dispatch(job)
+        };
+        match dispatched {
+            Ok(()) if self.dispatch.runs_inline() && control.counters.rejected.get() > rejected_before => Step::TurnedAway,
+            Ok(()) => Step::Dispatched,
+            Err(Refused { job, error }) => {
+                // Closes the client and frees its place, before anybody is told.
+                drop(job);
+                control.counters.spawn_failures.add_one();
+                self.back_off.start();
+                control.gate.wake_at_release();
+                self.dispatch_trouble.log(
+                    log::Level::Error,
+                    format_args!("no thread for a request on {}, so it was closed: {error}", control.address),
+                );
+                self.service.report(Failure::new(Stage::Dispatch, Cause::Error(error.into())).of_peer(&peer));
+                Step::TurnedAway
+            }
+        }
+    }
+
+    /// Takes leave of a client for whom there is no place, without holding up the accepting.
+    fn turn_away(&mut self, mut request: L::Request) {
+        self.service.control.counters.rejected.add_one();
+        match Bounded::take(&self.farewells_under_way, FAREWELLS) {
+            Some(place) => {
+                // A refused job is dropped, which closes the client: the same as when there are too many.
+                let _ = self.farewells.dispatch(self.service.rejection(request, place));
+            }
+            None => request.turn_away_now(self.service.farewell),
+        }
+    }
+
+    fn accept_failed(&mut self, error: AcceptError) -> Step {
+        let control = &self.service.control;
+        control.counters.accept_errors.add_one();
+        match error {
+            AcceptError::Retry(error) if self.back_off.retry() => Step::Lost(error),
+            AcceptError::Fatal(error) => Step::Fatal(error),
+            AcceptError::Retry(error) | AcceptError::BackOff(error) => {
+                self.back_off.start();
+                control.gate.wake_at_release();
+                self.accept_trouble.log(
+                    log::Level::Error,
+                    format_args!("cannot accept on {} for now, will try again: {error}", control.address),
+                );
+                Step::Short(error)
+            }
+            AcceptError::WouldBlock => Step::Wait(None),
+        }
+    }
+
+    /// No request will come any more.
+    pub(crate) fn stop(&self) {
+        self.dispatch.stop();
+        self.farewells.stop();
+    }
+}
+
+/// When accepting may be tried again.
+#[derive(Debug, Default)]
+struct BackOff {
+    until: Option<Instant>,
+    next: Option<Duration>,
+    retries: u32,
+}
+
+impl BackOff {
+    fn pending(&mut self) -> Option<Instant> {
+        let until = self.until?;
+        if until > Instant::now() {
+            return Some(until);
+        }
+        self.until = None;
+        None
+    }
+
+    fn start(&mut self) {
+        let wait = self.next.unwrap_or(BACK_OFF_MIN);
+        self.next = Some((wait * 2).min(BACK_OFF_MAX));
+        self.until = Instant::now().checked_add(wait);
+    }
+
+    /// Whether a lost request may be followed by another try at once.
+    fn retry(&mut self) -> bool {
+        self.retries += 1;
+        self.retries <= RETRIES_AT_ONCE
+    }
+
+    fn cut_short(&mut self) {
+        self.until = None;
+    }
+
+    fn reset(&mut self) {
+        *self = BackOff::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backs_off_from_5_to_100_milliseconds_and_starts_over_after_a_success() {
+        let mut back_off = BackOff::default();
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            let before = Instant::now();
+            back_off.start();
+            waits.push(back_off.next.unwrap());
+            assert!(back_off.pending().unwrap() >= before + BACK_OFF_MIN);
+        }
+        assert_eq!(waits.last(), Some(&BACK_OFF_MAX));
+        back_off.reset();
+        assert_eq!(back_off.pending(), None);
+        back_off.start();
+        assert_eq!(back_off.next, Some(BACK_OFF_MIN * 2));
+    }
+
+    #[test]
+    fn lost_requests_are_retried_at_once_but_not_for_ever() {
+        let mut back_off = BackOff::default();
+        assert_eq!((0..1000).filter(|_| back_off.retry()).count(), RETRIES_AT_ONCE as usize);
+        back_off.reset();
+        assert!(back_off.retry());
+    }
+}

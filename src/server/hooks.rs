@@ -1,0 +1,55 @@
+//! The hooks that requests meet.
+
+use std::fmt;
+
+use super::failure::{Failure, Stage};
+use super::guard::guarded;
+use crate::address::Address;
+use crate::control::{Counters, Throttle};
+
+pub(crate) type VerifyRequest = Box<dyn Fn(&Address) -> bool + Send + Sync>;
+pub(crate) type HandleError = Box<dyn Fn(&Failure) + Send + Sync>;
+pub(crate) type ServerHook = Box<dyn FnMut() + Send>;
+
+/// `verify_request` and `handle_error`. The two that the serving thread runs, `handle_timeout` and `service_actions`, are with it.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) verify_request: Option<VerifyRequest>,
+    pub(crate) handle_error: Option<HandleError>,
+    failures: Throttle,
+    disconnects: Throttle,
+    hook_panics: Throttle,
+}
+
+impl Hooks {
+    /// Counts a failure and gives it to the user's hook, or logs it.
+    pub(crate) fn report(&self, counters: &Counters, failure: &Failure) {
+        for cause in failure.causes() {
+            match cause {
+                super::Cause::Error(_) => counters.handler_errors.add_one(),
+                super::Cause::Panic(_) => counters.panics.add_one(),
+            }
+        }
+        let Some(hook) = &self.handle_error else {
+            if failure.is_disconnect() {
+                self.disconnects.log(log::Level::Debug, failure);
+            } else {
+                self.failures.log(log::Level::Warn, failure);
+            }
+            return;
+        };
+        if let Err(panic) = guarded(Stage::Handle, || hook(failure)) {
+            counters.panics.add_one();
+            self.hook_panics.log(log::Level::Error, format_args!("in handle_error: {}", panic.cause()));
+        }
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks")
+            .field("verify_request", &self.verify_request.is_some())
+            .field("handle_error", &self.handle_error.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,302 @@
+//! What all servers share: the [`Server`] itself, its [`Builder`], and the two halves it is composed of, a [`Listener`] (where requests
+//! come from) and a [`Dispatch`] strategy (who runs the handler).
+//!
+//! ```text
+//!                    Sequential          Threading
+//! tcp::TcpListener   TcpServer           ThreadingTcpServer
+//! unix::UnixListener UnixStreamServer    ThreadingUnixStreamServer
+//! ```
+//!
+//! # The life of a request
+//! 1. The listener accepts it, if a place is free; otherwise [`Overload`] decides.
+//! 2. The dispatch strategy finds a thread for it. There the listener's [preparation](Prepare) runs, if it has one, then
+//!    `verify_request`, then the limit per address.
+//! 3. A clone of the handler runs: `setup`, `handle`, `finish`.
+//! 4. It is closed cleanly (see [`Connection::close`](crate::Connection::close)) and gives its place back.
+//!
+//! Whatever fails on the way is counted, given to `handle_error` once, and harms no other request.
+
+mod acceptor;
+mod builder;
+mod dispatch;
+mod failure;
+mod guard;
+mod handled;
+mod hooks;
+mod listener;
+mod overload;
+mod per_address;
+mod request;
+mod running;
+mod sequential;
+mod service;
+mod slot;
+mod threading;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use acceptor::{Acceptor, Step};
+pub use builder::Builder;
+pub use dispatch::{Dispatch, Job, Refused};
+pub use failure::{Cause, Failure, Stage};
+use guard::guarded;
+pub use handled::Handled;
+use hooks::ServerHook;
+pub use listener::{AcceptError, Listener, Notifier, Prepare, Readiness};
+pub use overload::Overload;
+pub use request::Request;
+pub use running::Running;
+pub use sequential::Sequential;
+pub(crate) use threading::DEFAULT_THREADS;
+pub use threading::Threading;
+
+use crate::control::{spawn_error, Control, ServerHandle, ShutdownReport};
+use crate::error::{Error, Result};
+use crate::sync::lock;
+
+/// The listener's and the waker's tokens; whichever reports, the loop does the same.
+const WAKER: mio::Token = mio::Token(0);
+const LISTENER: mio::Token = mio::Token(1);
+
+/// A server: a [`Listener`] composed with a [`Dispatch`] strategy. Usually named by an alias, such as
+/// [`ThreadingTcpServer`](crate::ThreadingTcpServer).
+///
+/// It has its address from `bind` on, so clients can connect, but serves nobody until [`serve_forever`](Server::serve_forever),
+/// [`spawn`](Server::spawn) or [`handle_request`](Server::handle_request) is called. Dropping it closes the listener.
+///
+/// It serves once: after a stop it answers [`Error::Closed`].
+pub struct Server<L: Listener, D: Dispatch> {
+    acceptor: Acceptor<L, D>,
+    local_addr: L::Addr,
+    control: Arc<Control>,
+    poll: mio::Poll,
+    events: mio::Events,
+    handle_timeout: Option<ServerHook>,
+    service_actions: Option<ServiceActions>,
+    /// For `handle_request`.
+    timeout: Option<Duration>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Ended,
+}
+
+/// Says that the serving thread has returned.
+struct SaysServed(Arc<Control>);
+
+impl Drop for SaysServed {
+    fn drop(&mut self) {
+        self.0.set_served();
+    }
+}
+
+/// A hook that runs at intervals while the server serves.
+struct ServiceActions {
+    hook: ServerHook,
+    interval: Duration,
+    due: Option<Instant>,
+}
+
+impl<L: Listener, D: Dispatch + Default> Server<L, D> {
+    /// Begins a server with settings other than the defaults.
+    pub fn builder() -> Builder<L, D> {
+        Builder::new()
+    }
+}
+
+impl<L: Listener, D: Dispatch> Server<L, D> {
+    /// The address it listens on, with the port the system chose if 0 was asked for. Python's `server_address`.
+    pub fn local_addr(&self) -> L::Addr {
+        self.local_addr.clone()
+    }
+
+    /// A handle to stop and watch it from elsewhere.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle::new(Arc::clone(&self.control))
+    }
+
+    /// Serves until [`ServerHandle::shutdown`] is called, drains, and reports. Python's `serve_forever`, without its polling: a
+    /// server with nothing to do makes no system call, and a stop takes effect at once.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if it has been stopped before. [`Error::Accept`] when the listening socket is unusable; shortages of
+    /// descriptors, memory or threads never end it.
+    pub fn serve_forever(&mut self) -> Result<ShutdownReport> {
+        self.require_open()?;
+        // Said even if this thread should panic: somebody may be waiting in `join`.
+        let _served = SaysServed(Arc::clone(&self.control));
+        let served = self.serve();
+        let report = self.end();
+        served.map(|()| report)
+    }
+
+    /// Serves on a thread of its own, named `socketserver-serve`.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the thread cannot be started; [`Error::Closed`] if the server has been stopped before.
+    pub fn spawn(mut self) -> Result<Running<L::Addr>> {
+        self.require_open()?;
+        let (handle, local_addr) = (self.handle(), self.local_addr());
+        let thread = std::thread::Builder::new()
+            .name("socketserver-serve".into())
+            .spawn(move || self.serve_forever())
+            .map_err(|error| spawn_error("the server", error))?;
+        Ok(Running::new(handle, local_addr, thread))
+    }
+
+    /// Serves one request, or waits for one in vain as long as the builder's `timeout` says (for ever by default), and says what
+    /// happened. Python's `handle_request`, which does not say.
+    ///
+    /// # Errors
+    /// As [`serve_forever`](Server::serve_forever).
+    pub fn handle_request(&mut self) -> Result<Handled> {
+        self.require_open()?;
+        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            if self.control.gate.is_stopping() {
+                return Ok(Handled::ShutDown);
+            }
+            let until = match self.acceptor.step() {
+                Step::Dispatched => return Ok(Handled::Served),
+                Step::TurnedAway => return Ok(Handled::Rejected),
+                Step::Lost(error) | Step::Short(error) => return Ok(Handled::AcceptError(error)),
+                Step::Fatal(error) => {
+                    self.handle().shutdown();
+                    self.end();
+                    return Err(self.fatal(error));
+                }
+                Step::Wait(until) => until,
+            };
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                if let Some(hook) = &mut self.handle_timeout {
+                    run_hook(Stage::HandleTimeout, hook, &self.acceptor);
+                }
+                return Ok(Handled::TimedOut);
+            }
+            self.wait(earlier(until, deadline))?;
+        }
+    }
+
+    fn serve(&mut self) -> Result<()> {
+        if self.control.gate.is_stopping() {
+            return Ok(());
+        }
+        while !self.control.gate.is_stopping() {
+            let due = self.run_service_actions();
+            match self.acceptor.step() {
+                Step::Dispatched | Step::TurnedAway | Step::Lost(_) | Step::Short(_) => {}
+                Step::Wait(until) => self.wait(earlier(until, due))?,
+                Step::Fatal(error) => return Err(self.fatal(error)),
+            }
+        }
+        // Whoever is in the kernel's queue was let in by the kernel already: what places are free are theirs, once.
+        // Not so when the stop came during a hook and is seen to elsewhere: the listener is being closed then.
+        let free = if self.control.gate.drain_is_claimed() { 0 } else { self.control.gate.free() };
+        for _ in 0..free {
+            match self.acceptor.step() {
+                Step::Dispatched | Step::TurnedAway | Step::Lost(_) => {}
+                Step::Wait(_) | Step::Short(_) | Step::Fatal(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees the stop through, or waits until whoever has taken that on has done so.
+    fn end(&mut self) -> ShutdownReport {
+        self.state = State::Ended;
+        self.handle().shutdown();
+        let report = if self.control.gate.claim_drain() { self.control.drain() } else { self.control.wait_report() };
+        self.acceptor.stop();
+        report
+    }
+
+    /// Sleeps until something happens or `until` has come.
+    fn wait(&mut self, until: Option<Instant>) -> Result<()> {
+        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => {
+                let operation = format!("wait for requests on {}", self.local_addr);
+                return Err(Error::System { operation, source });
+            }
+        }
+        if self.events.iter().any(|event| event.token() == WAKER) {
+            self.acceptor.something_ended();
+        }
+        Ok(())
+    }
+
+    /// Runs `service_actions` if its time has come, and says when it comes next.
+    fn run_service_actions(&mut self) -> Option<Instant> {
+        let actions = self.service_actions.as_mut()?;
+        let now = Instant::now();
+        if actions.due.map_or(true, |due| due <= now) {
+            if actions.due.is_some() {
+                run_hook(Stage::ServiceActions, &mut actions.hook, &self.acceptor);
+            }
+            actions.due = Instant::now().checked_add(actions.interval);
+        }
+        actions.due
+    }
+
+    fn require_open(&self) -> Result<()> {
+        match self.state {
+            State::Open => Ok(()),
+            State::Ended => Err(Error::Closed { address: self.local_addr.to_string() }),
+        }
+    }
+
+    fn fatal(&self, source: io::Error) -> Error {
+        Error::Accept { address: self.local_addr.to_string(), source }
+    }
+}
+
+impl<L: Listener, D: Dispatch> Drop for Server<L, D> {
+    /// Closes the listener. Requests that `handle_request` handed to threads get the drain timeout, behind the scenes.
+    fn drop(&mut self) {
+        if self.state == State::Open {
+            self.handle().shutdown();
+            self.control.close_listener();
+            if self.control.gate.active() > 0 && self.control.gate.claim_drain() {
+                self.control.drain_elsewhere();
+            }
+            self.acceptor.stop();
+        }
+        drop(lock(&self.acceptor.listener).take());
+    }
+}
+
+/// Runs a hook of the serving thread. A stop that comes meanwhile is seen to elsewhere, as with an inline handler.
+fn run_hook<L: Listener, D: Dispatch>(stage: Stage, hook: &mut ServerHook, acceptor: &Acceptor<L, D>) {
+    let control = &acceptor.service.control;
+    if control.gate.enter_inline() {
+        control.drain_elsewhere();
+    }
+    if let Err(failure) = guarded(stage, hook) {
+        acceptor.service.report(failure);
+    }
+    control.gate.leave_inline();
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+impl<L: Listener, D: Dispatch> fmt::Debug for Server<L, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("local_addr", &self.local_addr)
+            .field("control", &self.control)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,12 @@
+//! [`Overload`].
+
+/// What happens to a client that comes when all places are taken. Set by [`Builder::overload`](super::Builder::overload).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overload {
+    /// It waits in the kernel's queue, of `backlog` clients, until a place is free. The default.
+    #[default]
+    Wait,
+    /// It is sent these bytes, at most a few KiB, and closed. They may be empty.
+    Reject(&'static [u8]),
+}

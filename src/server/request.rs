@@ -1,0 +1,49 @@
+//! [`Request`]: what the server machinery asks of a request.
+
+use crate::connection::Connection;
+use crate::control::Target;
+use crate::address::Address;
+
+/// What a listener accepts and a [`Handler`](crate::Handler) serves. Implemented by this crate's request types only; a listener of
+/// your own brings its own [`Stream`](crate::Stream) and makes a [`Connection`] of it.
+pub trait Request: sealed::Steps {}
+
+pub(crate) mod sealed {
+    use super::{Address, Target};
+
+    pub trait Steps: Send + 'static {
+        fn peer(&self) -> &Address;
+        /// What a stop may have to cut.
+        fn cut_target(&self) -> Target;
+        /// Ends a request that was served, cleanly.
+        fn close(&mut self) -> std::io::Result<()>;
+        /// Ends a request that is not served.
+        fn turn_away(&mut self, farewell: &[u8]);
+        /// The same where nobody can wait.
+        fn turn_away_now(&mut self, farewell: &[u8]);
+    }
+}
+
+impl Request for Connection {}
+
+impl sealed::Steps for Connection {
+    fn peer(&self) -> &Address {
+        self.peer_addr()
+    }
+
+    fn cut_target(&self) -> Target {
+        Some(Connection::cut_target(self))
+    }
+
+    fn close(&mut self) -> std::io::Result<()> {
+        self.close_gracefully()
+    }
+
+    fn turn_away(&mut self, farewell: &[u8]) {
+        Connection::turn_away(self, farewell);
+    }
+
+    fn turn_away_now(&mut self, farewell: &[u8]) {
+        Connection::turn_away_now(self, farewell);
+    }
+}

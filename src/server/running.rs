@@ -1,0 +1,79 @@
+//! [`Running`].
+
+use std::fmt;
+use std::panic::resume_unwind;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::control::{ServerHandle, ShutdownReport};
+use crate::error::Result;
+
+/// How long `join` waits, once the report is out, for the serving thread itself to return. It has nothing left to do then, unless
+/// a handler that cannot be cut runs on it.
+const RETURN_GRACE: Duration = Duration::from_millis(50);
+
+/// The longest a drop waits for the listener to close: a bound for what should take a millisecond.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// A server that serves on a thread of its own: what [`Server::spawn`](super::Server::spawn) returns.
+///
+/// Dropping it stops the server, and waits until the port is free but not for the requests under way: those get the drain timeout,
+/// behind the scenes.
+pub struct Running<A> {
+    handle: ServerHandle,
+    local_addr: A,
+    thread: Option<JoinHandle<Result<ShutdownReport>>>,
+}
+
+impl<A: Clone> Running<A> {
+    pub(crate) fn new(handle: ServerHandle, local_addr: A, thread: JoinHandle<Result<ShutdownReport>>) -> Self {
+        Running { handle, local_addr, thread: Some(thread) }
+    }
+
+    /// The server's handle.
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    /// The address the server listens on.
+    pub fn local_addr(&self) -> A {
+        self.local_addr.clone()
+    }
+
+    /// Waits until the server has been stopped and has drained. It stops nothing: call [`ServerHandle::shutdown`] for that, or
+    /// [`stop`](Running::stop) for both. Returns at the drain deadline at the latest, whatever a handler does.
+    ///
+    /// # Errors
+    /// What `serve_forever` returned.
+    pub fn join(mut self) -> Result<ShutdownReport> {
+        let Some(thread) = self.thread.take() else { return Ok(ShutdownReport::default()) };
+        match self.handle.control().wait_ended(RETURN_GRACE) {
+            (false, Some(report)) => Ok(report),
+            _ => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        }
+    }
+
+    /// Stops the server and waits until it has drained: [`ServerHandle::shutdown`] and [`join`](Running::join).
+    ///
+    /// # Errors
+    /// As [`join`](Running::join).
+    pub fn stop(self) -> Result<ShutdownReport> {
+        self.handle.shutdown();
+        self.join()
+    }
+}
+
+impl<A> Drop for Running<A> {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.handle.shutdown();
+            self.handle.control().wait_listener_closed(CLOSE_LIMIT);
+        }
+    }
+}
+
+impl<A: fmt::Debug> fmt::Debug for Running<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("local_addr", &self.local_addr).field("handle", &self.handle).finish()
+    }
+}

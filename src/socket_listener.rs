@@ -1,0 +1,29 @@
+//! What TCP and Unix listeners have in common.
+
+use std::io;
+
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+
+/// Clients that the kernel lets wait. 128, which std and Python's newer servers take, made 8,000 clients that came at once wait up to
+/// half a minute, for retransmissions; the kernel cuts it down to its own limit (net.core.somaxconn, 4,096 on Linux).
+pub(crate) const DEFAULT_BACKLOG: u32 = 4096;
+
+/// A stream socket, not yet bound.
+pub(crate) fn new_socket(domain: Domain) -> io::Result<Socket> {
+    Socket::new(domain, Type::STREAM, None)
+}
+
+/// The last steps to a listener: `listen`, and no waiting in `accept`.
+pub(crate) fn listen(socket: &Socket, backlog: u32) -> io::Result<()> {
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    socket.set_nonblocking(true)
+}
+
+/// Accepts a connection, in blocking mode. The peer's address is the one accept reports: asking later fails if the peer is gone.
+pub(crate) fn accept(listener: &SockRef<'_>) -> io::Result<(Socket, SockAddr)> {
+    let (socket, peer) = listener.accept()?;
+    // Linux gives accepted sockets a mode of their own; the BSDs and Windows give them the listener's.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    socket.set_nonblocking(false)?;
+    Ok((socket, peer))
+}

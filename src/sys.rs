@@ -1,0 +1,118 @@
+//! What differs between operating systems: error numbers and flags that std does not name, and limits.
+
+use std::io;
+
+/// What a failed accept means for the listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AcceptClass {
+    /// Nobody is waiting.
+    Empty,
+    /// That one connection is lost; the next may be fine. accept(2) asks to treat the network errors of a new connection so.
+    NextOne,
+    /// The listening socket itself is unusable.
+    Fatal,
+    /// The system is short of something. Also for what nobody has heard of: backing off is never wrong.
+    Shortage,
+}
+
+pub(crate) fn classify_accept(error: &io::Error) -> AcceptClass {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => return AcceptClass::Empty,
+        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {
+            return AcceptClass::NextOne
+        }
+        // EPERM: a firewall rule forbids that one connection.
+        io::ErrorKind::PermissionDenied => return AcceptClass::NextOne,
+        io::ErrorKind::InvalidInput => return AcceptClass::Fatal,
+        _ => {}
+    }
+    match error.raw_os_error() {
+        Some(code) if errno::NEXT_ONE.contains(&code) => AcceptClass::NextOne,
+        Some(code) if errno::FATAL.contains(&code) => AcceptClass::Fatal,
+        _ => AcceptClass::Shortage,
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod errno {
+    /// EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT.
+    pub(super) const NEXT_ONE: &[i32] = &[71, 100, 92, 112, 64, 113, 101, 110];
+    /// EBADF, EFAULT, EINVAL, ENOTSOCK, EOPNOTSUPP.
+    pub(super) const FATAL: &[i32] = &[9, 14, 22, 88, 95];
+}
+
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+mod errno {
+    /// EPROTO (macOS, then FreeBSD, OpenBSD, NetBSD), ENETDOWN, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT.
+    pub(super) const NEXT_ONE: &[i32] = &[100, 92, 95, 96, 50, 64, 65, 51, 60];
+    /// EBADF, EFAULT, EINVAL, ENOTSOCK.
+    pub(super) const FATAL: &[i32] = &[9, 14, 22, 38];
+}
+
+#[cfg(windows)]
+mod errno {
+    /// WSAENETDOWN.
+    pub(super) const NEXT_ONE: &[i32] = &[10050];
+    /// WSAEBADF, WSAEFAULT, WSAEINVAL, WSAENOTSOCK, WSAEOPNOTSUPP.
+    pub(super) const FATAL: &[i32] = &[10009, 10014, 10022, 10038, 10045];
+}
+
+/// Sends what the socket takes at once, although the socket is a blocking one. `None` where the system has no way to say so.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn send_now(socket: &socket2::Socket, buf: &[u8]) -> Option<io::Result<usize>> {
+    const MSG_DONTWAIT: i32 = 0x40;
+    /// An embedding program may have reset SIGPIPE to kill the process.
+    const MSG_NOSIGNAL: i32 = 0x4000;
+    Some(socket.send_with_flags(buf, MSG_DONTWAIT | MSG_NOSIGNAL))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn send_now(_: &socket2::Socket, _: &[u8]) -> Option<io::Result<usize>> {
+    None
+}
+
+/// Whether an accepted TCP socket has the listener's timeouts, NODELAY and keep-alive from the start, which saves three calls a
+/// connection. Verified on Linux; elsewhere each connection is given them.
+pub(crate) const ACCEPTED_INHERIT: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// How many descriptors this process may have open, where that can be read.
+pub(crate) fn descriptor_limit() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn every_accept_error_has_its_class() {
+        let class = |code| classify_accept(&io::Error::from_raw_os_error(code));
+        for (code, expected) in [
+            (11, AcceptClass::Empty),      // EAGAIN
+            (103, AcceptClass::NextOne),   // ECONNABORTED
+            (4, AcceptClass::NextOne),     // EINTR
+            (71, AcceptClass::NextOne),    // EPROTO
+            (1, AcceptClass::NextOne),     // EPERM
+            (100, AcceptClass::NextOne),   // ENETDOWN
+            (24, AcceptClass::Shortage),   // EMFILE
+            (23, AcceptClass::Shortage),   // ENFILE
+            (105, AcceptClass::Shortage),  // ENOBUFS
+            (12, AcceptClass::Shortage),   // ENOMEM
+            (9, AcceptClass::Fatal),       // EBADF
+            (22, AcceptClass::Fatal),      // EINVAL
+            (88, AcceptClass::Fatal),      // ENOTSOCK
+            (4242, AcceptClass::Shortage), // not heard of
+        ] {
+            assert_eq!(class(code), expected, "errno {code}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn reads_the_descriptor_limit() {
+        assert!(descriptor_limit().unwrap() >= 64);
+    }
+}

@@ -1,0 +1,157 @@
+//! [`TcpListener`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::Interest;
+use socket2::{Domain, SockRef, Socket};
+
+use crate::address::Address;
+use crate::connection::{Connection, RequestContext, StreamSettings};
+use crate::error::{Error, Result};
+use crate::net::ToEndpoint;
+use crate::server::{AcceptError, Listener, Readiness};
+use crate::socket_listener::{accept, listen, new_socket, DEFAULT_BACKLOG};
+use crate::socket_stream::SocketStream;
+use crate::sys;
+
+/// A TCP socket that listens, as a server's [`Listener`]. Made by `bind`, or of one of std's.
+#[derive(Debug)]
+pub struct TcpListener {
+    socket: mio::net::TcpListener,
+    local_addr: SocketAddr,
+    /// The timeouts that accepted sockets have from the start. Where there are any, they have the other settings too.
+    inherited: Option<(Option<Duration>, Option<Duration>)>,
+}
+
+/// The settings of a [`TcpListener`], set on the builder.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TcpOptions {
+    pub(crate) backlog: u32,
+    pub(crate) reuse_address: bool,
+    pub(crate) reuse_port: bool,
+    pub(crate) dual_stack: bool,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        TcpOptions { backlog: DEFAULT_BACKLOG, reuse_address: true, reuse_port: false, dual_stack: false }
+    }
+}
+
+impl TcpListener {
+    /// Binds to the first of the address's meanings that can be bound.
+    pub(crate) fn bind(address: impl ToEndpoint, options: &TcpOptions, stream: &StreamSettings) -> Result<Self> {
+        let endpoint = address.to_endpoint()?;
+        let failed = |source| Error::Bind { address: endpoint.to_string(), source };
+        let mut last = None;
+        for address in endpoint.resolve(None)? {
+            if options.dual_stack && address.is_ipv4() {
+                continue;
+            }
+            match bind_one(address, options, stream) {
+                Ok((socket, inherited)) => return TcpListener::new(socket.into(), inherited).map_err(failed),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(match last {
+            Some(error) => failed(error),
+            None => Error::InvalidSetting {
+                setting: "dual_stack",
+                value: format!("used on {endpoint}"),
+                reason: "one socket for both families is an IPv6 one; bind to [::] for all interfaces",
+            },
+        })
+    }
+
+    fn new(
+        socket: std::net::TcpListener,
+        inherited: Option<(Option<Duration>, Option<Duration>)>,
+    ) -> io::Result<Self> {
+        let local_addr = socket.local_addr()?;
+        Ok(TcpListener { socket: mio::net::TcpListener::from_std(socket), local_addr, inherited })
+    }
+}
+
+fn bind_one(
+    address: SocketAddr,
+    options: &TcpOptions,
+    stream: &StreamSettings,
+) -> io::Result<(Socket, Option<(Option<Duration>, Option<Duration>)>)> {
+    let socket = new_socket(Domain::for_address(address))?;
+    if address.is_ipv6() {
+        // Said both ways: what the system does by itself differs.
+        socket.set_only_v6(!options.dual_stack)?;
+    }
+    // On Windows the option means something else: that another process may take the port away.
+    if cfg!(not(windows)) {
+        socket.set_reuse_address(options.reuse_address)?;
+    }
+    #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
+    if options.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    let mut inherited = None;
+    if sys::ACCEPTED_INHERIT {
+        apply(&socket, stream)?;
+        socket.set_read_timeout(stream.read_timeout)?;
+        socket.set_write_timeout(stream.write_timeout)?;
+        inherited = Some((stream.read_timeout, stream.write_timeout));
+    }
+    socket.bind(&address.into())?;
+    listen(&socket, options.backlog)?;
+    Ok((socket, inherited))
+}
+
+/// The options that are TCP's own.
+fn apply(socket: &Socket, stream: &StreamSettings) -> io::Result<()> {
+    socket.set_tcp_nodelay(stream.nodelay)?;
+    match &stream.keepalive {
+        Some(keepalive) => keepalive.apply(socket),
+        None => Ok(()),
+    }
+}
+
+/// One of std's, from wherever it came. It is set to non-blocking; its other settings stay.
+impl TryFrom<std::net::TcpListener> for TcpListener {
+    type Error = Error;
+
+    fn try_from(listener: std::net::TcpListener) -> Result<Self> {
+        listener
+            .set_nonblocking(true)
+            .and_then(|()| TcpListener::new(listener, None))
+            .map_err(|source| Error::System { operation: "use the given TCP listener".into(), source })
+    }
+}
+
+impl Listener for TcpListener {
+    type Request = Connection;
+    type Addr = SocketAddr;
+    type Options = TcpOptions;
+
+    fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    fn register(&mut self, readiness: &Readiness<'_>) -> io::Result<()> {
+        readiness.registry().register(&mut self.socket, readiness.token(), Interest::READABLE)
+    }
+
+    fn accept(&mut self, context: &RequestContext) -> Result<Connection, AcceptError> {
+        let (socket, peer) = accept(&SockRef::from(&self.socket))?;
+        if self.inherited.is_none() {
+            // Fails where the peer has gone already, which the handler will see.
+            let _ = apply(&socket, context.settings());
+        }
+        let peer = match Address::from_system(&peer) {
+            // On a dual-stack socket IPv4 peers come in IPv6's clothes; programs want to know who they are.
+            Address::Inet(address) => Address::Inet(SocketAddr::new(address.ip().to_canonical(), address.port())),
+            other => other,
+        };
+        let stream = SocketStream::new(std::net::TcpStream::from(socket), self.inherited);
+        Ok(Connection::new(context, Arc::new(stream), peer))
+    }
+}

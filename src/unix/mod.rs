@@ -1,0 +1,8 @@
+//! Unix sockets: the servers and their listener.
+
+mod listener;
+mod path;
+mod server;
+
+pub use listener::{UnixListener, UnixOptions};
+pub use server::{ThreadingUnixStreamServer, UnixStreamServer};
