@@ -4,5 +4,6 @@
 
 mod error;
 pub mod framing;
+pub mod net;
 
 pub use error::{Error, Phase, Result};
