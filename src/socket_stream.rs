@@ -53,13 +53,18 @@ std_socket!(std::net::TcpStream);
 #[cfg(unix)]
 std_socket!(std::os::unix::net::UnixStream);
 
+/// The timeouts that a socket has in the kernel from the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct KernelTimeouts {
+    pub(crate) read: Option<Duration>,
+    pub(crate) write: Option<Duration>,
+}
+
 impl<S: StdSocket> SocketStream<S> {
-    /// `inherited` are the read and write timeouts the socket has already, where that is known.
-    pub(crate) fn new(socket: S, inherited: Option<(Option<Duration>, Option<Duration>)>) -> Self {
-        let (receive, send) = match inherited {
-            Some((receive, send)) => (KernelTimeout::known(receive), KernelTimeout::known(send)),
-            None => (KernelTimeout::unknown(), KernelTimeout::unknown()),
-        };
+    /// `inherited` are the timeouts the socket has already; a new socket has none, in both senses.
+    pub(crate) fn new(socket: S, inherited: KernelTimeouts) -> Self {
+        let receive = KernelTimeout::known(inherited.read);
+        let send = KernelTimeout::known(inherited.write);
         SocketStream { socket, receive_timeout: receive, send_timeout: send }
     }
 }
@@ -134,25 +139,16 @@ struct KernelTimeout(AtomicU64);
 
 impl KernelTimeout {
     const NONE: u64 = 0;
-    const UNKNOWN: u64 = u64::MAX;
 
     fn known(timeout: Option<Duration>) -> Self {
         KernelTimeout(AtomicU64::new(Self::code(timeout)))
     }
 
-    fn unknown() -> Self {
-        KernelTimeout(AtomicU64::new(Self::UNKNOWN))
-    }
-
     fn code(timeout: Option<Duration>) -> u64 {
-        timeout.map_or(Self::NONE, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(Self::UNKNOWN - 1).max(1))
+        timeout.map_or(Self::NONE, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1))
     }
 
-    fn set(
-        &self,
-        timeout: Option<Duration>,
-        set: impl FnOnce(Option<Duration>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn set(&self, timeout: Option<Duration>, set: impl FnOnce(Option<Duration>) -> io::Result<()>) -> io::Result<()> {
         let code = Self::code(timeout);
         if self.0.load(Ordering::Relaxed) == code {
             return Ok(());
@@ -171,7 +167,7 @@ mod tests {
     fn pair() -> (SocketStream<TcpStream>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (SocketStream::new(listener.accept().unwrap().0, None), client)
+        (SocketStream::new(listener.accept().unwrap().0, KernelTimeouts::default()), client)
     }
 
     #[test]

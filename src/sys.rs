@@ -33,8 +33,14 @@ pub(crate) fn classify_accept(error: &io::Error) -> AcceptClass {
     }
 }
 
+/// Whether a non-blocking connect has begun rather than failed.
+pub(crate) fn connect_has_begun(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(errno::IN_PROGRESS)
+}
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod errno {
+    pub(super) const IN_PROGRESS: i32 = 115;
     /// EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT.
     pub(super) const NEXT_ONE: &[i32] = &[71, 100, 92, 112, 64, 113, 101, 110];
     /// EBADF, EFAULT, EINVAL, ENOTSOCK, EOPNOTSUPP.
@@ -43,6 +49,7 @@ mod errno {
 
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 mod errno {
+    pub(super) const IN_PROGRESS: i32 = 36;
     /// EPROTO (macOS, then FreeBSD, OpenBSD, NetBSD), ENETDOWN, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT.
     pub(super) const NEXT_ONE: &[i32] = &[100, 92, 95, 96, 50, 64, 65, 51, 60];
     /// EBADF, EFAULT, EINVAL, ENOTSOCK.
@@ -51,6 +58,7 @@ mod errno {
 
 #[cfg(windows)]
 mod errno {
+    pub(super) const IN_PROGRESS: i32 = 10036;
     /// WSAENETDOWN.
     pub(super) const NEXT_ONE: &[i32] = &[10050];
     /// WSAEBADF, WSAEFAULT, WSAEINVAL, WSAENOTSOCK, WSAEOPNOTSUPP.

@@ -44,38 +44,29 @@ impl Input {
 }
 
 impl Connection {
-    /// Reads one message with a decoder of [`crate::framing`]; `None` when the peer has ended between two messages.
-    ///
-    /// # Errors
-    /// [`Error::Framing`] where the bytes break the decoder's rules, or the peer ended inside a message; those of reading.
-    pub fn read_message(&mut self, decoder: &mut impl Decoder) -> io::Result<Option<Vec<u8>>> {
-        loop {
-            let mut available = self.fill_buf()?;
-            if available.is_empty() {
-                let last = decoder.finish().map(|message| message.map(<[u8]>::to_vec));
-                return last.map_err(|error| self.broken(error));
-            }
-            let offered = available.len();
-            let message = decoder.decode(&mut available).map(|message| message.map(<[u8]>::to_vec));
-            let taken = offered - available.len();
-            self.consume(taken);
-            match message {
-                Ok(None) => {}
-                Ok(message) => return Ok(message),
-                Err(error) => return Err(self.broken(error)),
-            }
-        }
-    }
-
     /// Reads one length-prefixed message; `None` when the peer has ended between two messages. The prefix is held against the
     /// limit (1 MiB, or the builder's `max_frame`) before anything is allocated.
     ///
+    /// After a timeout the call can be repeated: what had arrived of the message is kept. Lines and frames with other prefixes, or
+    /// a decoder of your own, are read with [`Decoder::read_from`] over the connection.
+    ///
     /// # Errors
-    /// [`Error::Framing`] where the message is too long or ends early; those of reading. Reading has ended then.
+    /// [`Error::Framing`] where the message is too long or ends early; reading has ended then. Those of reading.
     pub fn read_frame(&mut self, prefix: LengthPrefix) -> io::Result<Option<Vec<u8>>> {
-        // One decoder a message: between messages a decoder holds nothing.
-        let mut decoder = FrameDecoder::new(prefix).max_frame(self.max_frame);
-        self.read_message(&mut decoder)
+        let mut decoder = self.frames.take().unwrap_or_else(|| FrameDecoder::new(prefix).max_frame(self.max_frame));
+        let read = decoder.read_from(self).map(|frame| frame.map(<[u8]>::to_vec));
+        match read {
+            Ok(frame) => Ok(frame),
+            Err(error) => match FramingError::of(&error) {
+                Some(error) => Err(self.broken(error.clone())),
+                None => {
+                    if decoder.buffered() > 0 {
+                        self.frames = Some(decoder);
+                    }
+                    Err(error)
+                }
+            },
+        }
     }
 
     /// Writes one length-prefixed message in one piece.
@@ -86,7 +77,7 @@ impl Connection {
     pub fn write_frame(&mut self, prefix: LengthPrefix, payload: &[u8]) -> io::Result<()> {
         let mut frame = Vec::new();
         prefix
-            .encode_within(payload, self.max_frame, &mut frame)
+            .encode_up_to(self.max_frame, payload, &mut frame)
             .map_err(|source| Error::Framing { address: self.peer.to_string(), source })?;
         self.shared.write_all(&frame)
     }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::address::Address;
 use crate::control::{Cut, ServerHandle};
 use crate::error::{Error, Result};
+use crate::framing::FrameDecoder;
 use crate::stream::Stream;
 
 pub use context::RequestContext;
@@ -70,6 +71,8 @@ pub struct Connection {
     deadline: Option<Deadline>,
     max_line: usize,
     max_frame: usize,
+    /// A frame that a timeout interrupted.
+    frames: Option<FrameDecoder>,
 }
 
 impl Connection {
@@ -77,8 +80,7 @@ impl Connection {
     pub fn new(context: &RequestContext, stream: Arc<dyn Stream>, peer: Address) -> Self {
         let settings = context.settings();
         let deadline = Deadline::after(settings.request_deadline);
-        let shared =
-            Shared::new(stream, peer.clone(), settings.write_timeout, deadline, settings.write_queue);
+        let shared = Shared::new(stream, peer.clone(), settings.write_timeout, deadline, settings.write_queue);
         Connection {
             shared: Arc::new(shared),
             input: Input::default(),
@@ -88,6 +90,7 @@ impl Connection {
             deadline,
             max_line: settings.max_line,
             max_frame: settings.max_frame,
+            frames: None,
         }
     }
 
@@ -178,10 +181,7 @@ impl Connection {
     ///
     /// # Errors
     /// What `wrap` returns; [`io::ErrorKind::AlreadyExists`] the second time.
-    pub fn wrap_stream(
-        &mut self,
-        wrap: impl FnOnce(Arc<dyn Stream>) -> io::Result<Arc<dyn Stream>>,
-    ) -> io::Result<()> {
+    pub fn wrap_stream(&mut self, wrap: impl FnOnce(Arc<dyn Stream>) -> io::Result<Arc<dyn Stream>>) -> io::Result<()> {
         self.shared.set_upper(wrap(Arc::clone(self.shared.stream()))?)
     }
 
@@ -192,8 +192,8 @@ impl Connection {
     }
 
     pub(crate) fn cut_target(&self) -> std::sync::Weak<dyn Cut> {
-        let weak = Arc::downgrade(&self.shared);
-        weak
+        let shared: std::sync::Weak<Shared> = Arc::downgrade(&self.shared);
+        shared
     }
 }
 
@@ -245,4 +245,3 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection").field("peer", &self.peer).field("shared", &self.shared).finish_non_exhaustive()
     }
 }
-

@@ -63,7 +63,10 @@ impl Connection {
 
     pub(super) fn require_socket(&self) -> io::Result<SockRef<'_>> {
         self.socket().ok_or_else(|| {
-            io::Error::new(io::ErrorKind::Unsupported, format!("the connection with {} has no socket under it", self.peer))
+            io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("the connection with {} has no socket under it", self.peer),
+            )
         })
     }
 }

@@ -80,9 +80,9 @@ impl Shared {
 
     /// Puts a stream over the one there is; once only.
     pub(crate) fn set_upper(&self, stream: Arc<dyn Stream>) -> io::Result<()> {
-        self.upper
-            .set(stream)
-            .map_err(|_| io::Error::new(io::ErrorKind::AlreadyExists, "the connection's stream has been replaced before"))
+        self.upper.set(stream).map_err(|_| {
+            io::Error::new(io::ErrorKind::AlreadyExists, "the connection's stream has been replaced before")
+        })
     }
 
     pub(crate) fn is_cut(&self) -> bool {
@@ -202,11 +202,6 @@ impl Shared {
             drop(side);
             let _ = self.raw.shutdown(Shutdown::Both);
         }
-    }
-
-    /// Whether an earlier write failed half-way.
-    pub(crate) fn is_poisoned(&self) -> bool {
-        matches!(lock(&self.side).state, SideState::Poisoned(_))
     }
 
     fn take_turn(&self) -> io::Result<Turn<'_>> {
@@ -341,10 +336,7 @@ impl Turn<'_> {
         if self.shared.is_cut() {
             return Err(Error::Cut { address: lock(&self.shared.side).peer.to_string() }.into());
         }
-        self.shared
-            .stream()
-            .write(buf, self.wait)
-            .map_err(|error| self.shared.explain(&lock(&self.shared.side), error))
+        self.shared.stream().write(buf, self.wait).map_err(|error| self.shared.explain(&lock(&self.shared.side), error))
     }
 
     /// Sends all of `buf`, or says how much of it went out before the error. The timeout bounds each wait for progress, the

@@ -26,7 +26,8 @@ pub(crate) use throttle::Throttle;
 const CUT_GRACE: Duration = Duration::from_millis(150);
 
 /// Something a stop can cut at its deadline.
-pub(crate) trait Cut: Send + Sync {
+#[allow(unreachable_pub)] // named by the sealed half of a public trait
+pub trait Cut: Send + Sync {
     /// Ends all reading and writing, now and from now on. Never blocks.
     fn cut(&self);
 }

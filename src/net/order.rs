@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 /// Alternates the families, starting with the first address's, and keeps the order within each (RFC 8305, section 4): a family
 /// that leads nowhere then costs one attempt before the other gets its turn, not one for each of its addresses.
-#[cfg_attr(not(test), allow(dead_code))]
 pub(crate) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let mut ordered = Vec::with_capacity(addresses.len());

@@ -136,7 +136,9 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
             self.dispatch.dispatch(job)
         };
         match dispatched {
-            Ok(()) if self.dispatch.runs_inline() && control.counters.rejected.get() > rejected_before => Step::TurnedAway,
+            Ok(()) if self.dispatch.runs_inline() && control.counters.rejected.get() > rejected_before => {
+                Step::TurnedAway
+            }
             Ok(()) => Step::Dispatched,
             Err(Refused { job, error }) => {
                 // Closes the client and frees its place, before anybody is told.

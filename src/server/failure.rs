@@ -107,6 +107,10 @@ impl Failure {
         })
     }
 
+    pub(crate) fn into_cause(self) -> Cause {
+        self.cause
+    }
+
     pub(crate) fn causes(&self) -> impl Iterator<Item = &Cause> {
         std::iter::once(&self.cause).chain(&self.finish)
     }

@@ -50,8 +50,8 @@ pub use overload::Overload;
 pub use request::Request;
 pub use running::Running;
 pub use sequential::Sequential;
-pub(crate) use threading::DEFAULT_THREADS;
 pub use threading::Threading;
+pub(crate) use threading::DEFAULT_THREADS;
 
 use crate::control::{spawn_error, Control, ServerHandle, ShutdownReport};
 use crate::error::{Error, Result};

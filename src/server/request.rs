@@ -1,8 +1,8 @@
 //! [`Request`]: what the server machinery asks of a request.
 
+use crate::address::Address;
 use crate::connection::Connection;
 use crate::control::Target;
-use crate::address::Address;
 
 /// What a listener accepts and a [`Handler`](crate::Handler) serves. Implemented by this crate's request types only; a listener of
 /// your own brings its own [`Stream`](crate::Stream) and makes a [`Connection`] of it.

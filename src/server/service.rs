@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dispatch::Job;
-use super::failure::{Cause, Failure, Stage};
+use super::failure::{Failure, Stage};
 use super::guard::{guarded, guarded_result};
 use super::hooks::Hooks;
 use super::listener::Prepare;
@@ -125,12 +125,6 @@ fn run<R>(handler: &mut impl Handler<R>, request: &mut R) -> Result<(), Failure>
         (Ok(()), finished) => finished,
         (Err(failure), Ok(())) => Err(failure),
         (Err(failure), Err(second)) => Err(failure.with_finish(Some(second.into_cause()))),
-    }
-}
-
-impl Failure {
-    fn into_cause(self) -> Cause {
-        self.cause
     }
 }
 

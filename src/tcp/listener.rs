@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mio::Interest;
 use socket2::{Domain, SockRef, Socket};
@@ -14,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::net::ToEndpoint;
 use crate::server::{AcceptError, Listener, Readiness};
 use crate::socket_listener::{accept, listen, new_socket, DEFAULT_BACKLOG};
-use crate::socket_stream::SocketStream;
+use crate::socket_stream::{KernelTimeouts, SocketStream};
 use crate::sys;
 
 /// A TCP socket that listens, as a server's [`Listener`]. Made by `bind`, or of one of std's.
@@ -23,7 +22,7 @@ pub struct TcpListener {
     socket: mio::net::TcpListener,
     local_addr: SocketAddr,
     /// The timeouts that accepted sockets have from the start. Where there are any, they have the other settings too.
-    inherited: Option<(Option<Duration>, Option<Duration>)>,
+    inherited: Option<KernelTimeouts>,
 }
 
 /// The settings of a [`TcpListener`], set on the builder.
@@ -67,10 +66,7 @@ impl TcpListener {
         })
     }
 
-    fn new(
-        socket: std::net::TcpListener,
-        inherited: Option<(Option<Duration>, Option<Duration>)>,
-    ) -> io::Result<Self> {
+    fn new(socket: std::net::TcpListener, inherited: Option<KernelTimeouts>) -> io::Result<Self> {
         let local_addr = socket.local_addr()?;
         Ok(TcpListener { socket: mio::net::TcpListener::from_std(socket), local_addr, inherited })
     }
@@ -80,7 +76,7 @@ fn bind_one(
     address: SocketAddr,
     options: &TcpOptions,
     stream: &StreamSettings,
-) -> io::Result<(Socket, Option<(Option<Duration>, Option<Duration>)>)> {
+) -> io::Result<(Socket, Option<KernelTimeouts>)> {
     let socket = new_socket(Domain::for_address(address))?;
     if address.is_ipv6() {
         // Said both ways: what the system does by itself differs.
@@ -99,7 +95,7 @@ fn bind_one(
         apply(&socket, stream)?;
         socket.set_read_timeout(stream.read_timeout)?;
         socket.set_write_timeout(stream.write_timeout)?;
-        inherited = Some((stream.read_timeout, stream.write_timeout));
+        inherited = Some(KernelTimeouts { read: stream.read_timeout, write: stream.write_timeout });
     }
     socket.bind(&address.into())?;
     listen(&socket, options.backlog)?;
@@ -151,7 +147,7 @@ impl Listener for TcpListener {
             Address::Inet(address) => Address::Inet(SocketAddr::new(address.ip().to_canonical(), address.port())),
             other => other,
         };
-        let stream = SocketStream::new(std::net::TcpStream::from(socket), self.inherited);
+        let stream = SocketStream::new(std::net::TcpStream::from(socket), self.inherited.unwrap_or_default());
         Ok(Connection::new(context, Arc::new(stream), peer))
     }
 }

@@ -1,0 +1,121 @@
+//! [`UnixListener`].
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use mio::Interest;
+use socket2::{Domain, SockAddr, SockRef};
+
+use super::path::{remove_stale, BoundPath, PathLock};
+use crate::address::Address;
+use crate::connection::{Connection, RequestContext};
+use crate::error::{Error, Result};
+use crate::server::{AcceptError, Listener, Readiness};
+use crate::socket_listener::{accept, listen, new_socket, DEFAULT_BACKLOG};
+use crate::socket_stream::{KernelTimeouts, SocketStream};
+
+/// The longest path a Unix socket can have, in bytes: what is left of 108 after a NUL (unix(7)); 104 on the BSDs.
+const MAX_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
+
+/// A Unix socket that listens, as a server's [`Listener`]. Made by `bind`, or of one of std's.
+#[derive(Debug)]
+pub struct UnixListener {
+    socket: mio::net::UnixListener,
+    local_addr: Address,
+    /// Ours to unlink. Dropped after the socket.
+    #[allow(dead_code)] // held for its drop
+    path: Option<BoundPath>,
+}
+
+/// The settings of a [`UnixListener`], set on the builder.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct UnixOptions {
+    pub(crate) backlog: u32,
+    pub(crate) mode: u32,
+    pub(crate) remove_stale: bool,
+}
+
+impl Default for UnixOptions {
+    fn default() -> Self {
+        UnixOptions { backlog: DEFAULT_BACKLOG, mode: 0o600, remove_stale: false }
+    }
+}
+
+impl UnixListener {
+    pub(crate) fn bind(path: &Path, options: &UnixOptions) -> Result<Self> {
+        check_path(path)?;
+        bind(path, options).map_err(|source| Error::Bind { address: path.display().to_string(), source })
+    }
+
+    fn new(socket: std::os::unix::net::UnixListener, path: Option<BoundPath>) -> io::Result<Self> {
+        let local_addr = Address::from_system(&SockRef::from(&socket).local_addr()?);
+        Ok(UnixListener { socket: mio::net::UnixListener::from_std(socket), local_addr, path })
+    }
+}
+
+fn check_path(path: &Path) -> Result<()> {
+    let bytes = path.as_os_str().as_bytes();
+    let reason = match bytes {
+        [] => "a Unix socket needs a path".to_owned(),
+        // Linux's abstract names may contain anything.
+        [0, ..] if cfg!(any(target_os = "linux", target_os = "android")) => return Ok(()),
+        _ if bytes.contains(&0) => "a path cannot contain a NUL".to_owned(),
+        _ if bytes.len() > MAX_PATH => {
+            format!("the path of a Unix socket has at most {MAX_PATH} bytes, this one has {}", bytes.len())
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidAddress { address: path.display().to_string(), reason })
+}
+
+fn bind(path: &Path, options: &UnixOptions) -> io::Result<UnixListener> {
+    let socket = new_socket(Domain::UNIX)?;
+    if path.as_os_str().as_bytes().first() == Some(&0) {
+        socket.bind(&SockAddr::unix(path)?)?;
+        listen(&socket, options.backlog)?;
+        return UnixListener::new(socket.into(), None);
+    }
+    // Held until the socket listens, when it can be told from a stale one.
+    let _lock = if options.remove_stale { Some(PathLock::take(path)?) } else { None };
+    if options.remove_stale {
+        remove_stale(path)?;
+    }
+    let (socket, bound) = BoundPath::bind(socket, path, options.mode)?;
+    listen(&socket, options.backlog)?;
+    UnixListener::new(socket.into(), Some(bound))
+}
+
+/// One of std's, from wherever it came. It is set to non-blocking; its path is not unlinked at the close.
+impl TryFrom<std::os::unix::net::UnixListener> for UnixListener {
+    type Error = Error;
+
+    fn try_from(listener: std::os::unix::net::UnixListener) -> Result<Self> {
+        listener
+            .set_nonblocking(true)
+            .and_then(|()| UnixListener::new(listener, None))
+            .map_err(|source| Error::System { operation: "use the given Unix listener".into(), source })
+    }
+}
+
+impl Listener for UnixListener {
+    type Request = Connection;
+    type Addr = Address;
+    type Options = UnixOptions;
+
+    fn local_addr(&self) -> Address {
+        self.local_addr.clone()
+    }
+
+    fn register(&mut self, readiness: &Readiness<'_>) -> io::Result<()> {
+        readiness.registry().register(&mut self.socket, readiness.token(), Interest::READABLE)
+    }
+
+    fn accept(&mut self, context: &RequestContext) -> Result<Connection, AcceptError> {
+        let (socket, peer) = accept(&SockRef::from(&self.socket))?;
+        let stream = SocketStream::new(std::os::unix::net::UnixStream::from(socket), KernelTimeouts::default());
+        Ok(Connection::new(context, Arc::new(stream), Address::from_system(&peer)))
+    }
+}

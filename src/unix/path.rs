@@ -1,0 +1,129 @@
+//! Binding a Unix socket to a path, and taking the path away again: only ever one's own.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use socket2::{SockAddr, Socket};
+
+/// A path that this process has bound, unlinked on drop if it is still the same file.
+#[derive(Debug)]
+pub(crate) struct BoundPath {
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// What tells one file from another that has taken its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    /// Of the file itself, not of what a symbolic link leads to.
+    fn of(path: &Path) -> io::Result<(Self, fs::Metadata)> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok((Identity { device: metadata.dev(), inode: metadata.ino() }, metadata))
+    }
+}
+
+impl BoundPath {
+    /// Binds `socket` to `path`, with that mode from the first moment.
+    pub(crate) fn bind(socket: Socket, path: &Path, mode: u32) -> io::Result<(Socket, BoundPath)> {
+        // The program may change its working directory before the path is to be unlinked.
+        let absolute = if path.is_absolute() { path.to_path_buf() } else { std::env::current_dir()?.join(path) };
+        // On Linux the file that bind makes has the mode of the socket's descriptor, less the umask, so nobody can get in between.
+        let descriptor = File::from(OwnedFd::from(socket));
+        descriptor.set_permissions(Permissions::from_mode(mode))?;
+        let socket = Socket::from(OwnedFd::from(descriptor));
+        socket.bind(&SockAddr::unix(path)?)?;
+        let (identity, metadata) = Identity::of(&absolute)?;
+        let bound = BoundPath { path: absolute, identity };
+        if metadata.mode() & 0o7777 != mode {
+            // The umask took something away, or the system does not work as above. Nobody can connect before `listen`.
+            fs::set_permissions(&bound.path, Permissions::from_mode(mode))?;
+        }
+        Ok((socket, bound))
+    }
+}
+
+impl Drop for BoundPath {
+    fn drop(&mut self) {
+        match Identity::of(&self.path) {
+            Ok((identity, _)) if identity == self.identity => {
+                if let Err(error) = fs::remove_file(&self.path) {
+                    log::warn!("cannot remove the Unix socket {}: {error}", self.path.display());
+                }
+            }
+            // Somebody has removed it, or made another of that name.
+            _ => {}
+        }
+    }
+}
+
+/// Removes a socket that nobody listens on, left behind by a server that was killed. Does nothing about any other file, and nothing if
+/// there is none: `bind` will say what is wrong.
+pub(crate) fn remove_stale(path: &Path) -> io::Result<()> {
+    let Ok((identity, metadata)) = Identity::of(path) else { return Ok(()) };
+    if !metadata.file_type().is_socket() {
+        return Ok(());
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        // Somebody is there, or may be: a full queue, a file one may not open, a datagram socket.
+        _ => return Ok(()),
+    }
+    // Still that very file? What can happen from here on is kept away by the lock.
+    match Identity::of(path) {
+        Ok((now, _)) if now == identity => fs::remove_file(path),
+        _ => Ok(()),
+    }
+}
+
+/// Held while a stale socket is looked at, removed and bound anew. Without it, of two servers that start at once one could remove the
+/// other's fresh socket, which refuses connections until it listens.
+///
+/// The lock is a socket of its own, bound to an abstract name made of the folder's identity and the file's name: the kernel gives it
+/// back when the process ends, however it ends, and no file is left behind. Only Linux has such names; elsewhere there is no lock, and
+/// servers that share a path must not be started at the same moment.
+#[derive(Debug)]
+pub(crate) struct PathLock {
+    #[allow(dead_code)] // held for its drop
+    socket: Option<Socket>,
+}
+
+impl PathLock {
+    /// Waits for the lock, for a time: whoever has it is between two system calls.
+    pub(crate) fn take(path: &Path) -> io::Result<PathLock> {
+        if !cfg!(any(target_os = "linux", target_os = "android")) {
+            return Ok(PathLock { socket: None });
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let folder = fs::metadata(folder)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // At most 107 bytes fit; a file name may be longer than what is left.
+        let mut key = format!("\0socketserver-path-{:x}-{:x}-{name}", folder.dev(), folder.ino());
+        while key.len() > 100 {
+            key.pop();
+        }
+        let address = SockAddr::unix(&key)?;
+        for _ in 0..500 {
+            let socket = Socket::new(socket2::Domain::UNIX, socket2::Type::DGRAM, None)?;
+            match socket.bind(&address) {
+                Ok(()) => return Ok(PathLock { socket: Some(socket) }),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "another server has been starting on this path for a second"))
+    }
+}
