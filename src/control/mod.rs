@@ -1,6 +1,8 @@
 //! What requests and servers both know: the handle, the slots, the stop, the counters.
 
 mod gate;
+#[cfg(test)]
+mod gate_tests;
 mod handle;
 mod report;
 mod stats;

@@ -89,8 +89,7 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
         if let Some(until) = self.back_off.pending() {
             return Step::Wait(Some(until));
         }
-        let full = self.service.control.gate.full();
-        if full && self.overload == Overload::Wait {
+        if self.overload == Overload::Wait && self.service.control.gate.full() {
             return Step::Wait(None);
         }
         let accepted = match &mut *lock(&self.listener) {
@@ -103,9 +102,7 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
             Err(error) => return self.accept_failed(error),
         };
         self.back_off.reset();
-        // Nobody else takes slots, so the one that was free still is.
-        let slot = if full { None } else { Slot::take(&self.service.control, request.cut_target()) };
-        match slot {
+        match Slot::take(&self.service.control, request.cut_target()) {
             Some(slot) => self.hand_over(request, slot),
             None => {
                 self.turn_away(request);

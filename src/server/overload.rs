@@ -1,6 +1,8 @@
 //! [`Overload`].
 
 /// What happens to a client that comes when all places are taken. Set by [`Builder::overload`](super::Builder::overload).
+///
+/// On a sequential server nobody is there to turn a client away while another is served, so clients wait either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Overload {
