@@ -1,4 +1,104 @@
-//! Python's `socketserver` for Rust.
+//! Python's `socketserver` for Rust: write one [`Handler`], pick a server, and it serves.
+//!
+//! ```
+//! use socketserver::{Connection, Handler, HandlerResult, ThreadingTcpServer};
+//! use std::io::{BufRead, Write};
+//!
+//! #[derive(Clone)]
+//! struct Echo;
+//!
+//! impl Handler for Echo {
+//!     fn handle(&mut self, request: &mut Connection) -> HandlerResult {
+//!         let mut line = String::new();
+//!         while request.read_line(&mut line)? > 0 {
+//!             request.write_all(line.as_bytes())?;
+//!             line.clear();
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! fn main() -> socketserver::Result<()> {
+//!     let mut server = ThreadingTcpServer::bind("127.0.0.1:0", Echo)?;
+//!     println!("listening on {}", server.local_addr());
+//!     # server.handle().shutdown(); // or this example would never end
+//!     server.serve_forever()?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Which server
+//! | | one client at a time | a thread for each client |
+//! |---|---|---|
+//! | TCP | [`TcpServer`] | [`ThreadingTcpServer`] |
+//! | Unix socket | `UnixStreamServer` | `ThreadingUnixStreamServer` |
+//!
+//! The same handler serves on all of them: a [`Connection`] is one type, whatever lies under it. A sequential server suits requests
+//! that take no time, or that must not run side by side; one slow client holds up all others. A threading server suits everything else, up to some
+//! thousands of clients at once: threads are reused, and there are never more than
+//! [`max_connections`](server::Builder::max_connections).
+//!
+//! A server is a [listener](server::Listener) composed with a [dispatch strategy](server::Dispatch), and you can bring either of your own:
+//! see [`server`].
+//!
+//! # From Python
+//! | Python | here |
+//! |---|---|
+//! | `BaseRequestHandler.setup`, `handle`, `finish` | [`Handler`] |
+//! | `self.request`, `self.rfile`, `self.wfile` | [`Connection`] |
+//! | `self.client_address`, `self.server` | [`peer_addr`](Connection::peer_addr), [`server`](Connection::server) |
+//! | `serve_forever`, `handle_request`, `shutdown` | [`Server::serve_forever`], [`Server::handle_request`], [`ServerHandle::shutdown`] |
+//! | `server_close`, `with` | drop |
+//! | `verify_request`, `handle_error`, `handle_timeout`, `service_actions` | hooks of the [`Builder`](server::Builder), same names |
+//! | `request_queue_size`, `allow_reuse_address`, `allow_reuse_port` | `backlog`, `reuse_address`, `reuse_port` |
+//! | `ThreadingMixIn`, overriding `process_request` | [`server::Threading`], [`server::Dispatch`] |
+//! | overriding `get_request` | [`server::Listener`] |
+//! | `socket.create_connection` | [`tcp::connect`] |
+//! | `getaddrinfo`, `gethostbyname`, `getservbyname`, … | [`net`] |
+//! | `ForkingMixIn` | none: a forked child has only one of its parent's threads, and locks that the others held stay locked. For several processes, start them as such and let them share a port with [`reuse_port`](server::Builder::reuse_port). |
+//!
+//! # Limits
+//! Every wait has an end and every queue a bound, unless you say otherwise:
+//!
+//! | | default | set by |
+//! |---|---|---|
+//! | requests at once | 1 sequential; 1,024 threading, or the descriptor limit less 64 | [`max_connections`](server::Builder::max_connections) |
+//! | more than that | wait in the kernel's queue | [`overload`](server::Builder::overload) |
+//! | that queue | 4,096 clients, or the kernel's own limit | [`backlog`](server::Builder::backlog) |
+//! | a read without progress | 60 s | [`read_timeout`](server::Builder::read_timeout) |
+//! | a write without progress | 30 s | [`write_timeout`](server::Builder::write_timeout) |
+//! | a whole request | none | [`request_deadline`](server::Builder::request_deadline) |
+//! | a line, a frame | 64 KiB, 1 MiB | [`max_line`](server::Builder::max_line), [`max_frame`](server::Builder::max_frame) |
+//! | what may wait for a slow peer of a broadcast | 256 KiB | [`write_queue`](server::Builder::write_queue) |
+//! | requests of one address at once | none | [`max_per_address`](server::Builder::max_per_address) |
+//! | requests under way at a stop | 10 s, then their sockets are shut down | [`drain_timeout`](server::Builder::drain_timeout) |
+//!
+//! # Stopping
+//! [`ServerHandle::shutdown`] can be called from anywhere and takes effect at once. The listener closes; requests under way go on for up
+//! to the drain timeout (a handler can look at [`ServerHandle::is_shutting_down`]); then their sockets are shut down, so that reads and writes fail with
+//! [`Error::Cut`]. [`serve_forever`](Server::serve_forever) returns a [`ShutdownReport`] of how that went.
+//!
+//! ```
+//! # use socketserver::{handler_fn, Connection, ThreadingTcpServer};
+//! # fn main() -> socketserver::Result<()> {
+//! # let server = ThreadingTcpServer::bind("127.0.0.1:0", handler_fn(|_: &mut Connection| Ok(())))?;
+//! let handle = server.handle(); // for a signal handler, a handler, another thread
+//! let running = server.spawn()?; // serve_forever on a thread of its own
+//! handle.shutdown();
+//! let report = running.join()?;
+//! assert_eq!(report.abandoned, 0);
+//! # Ok(()) }
+//! ```
+//!
+//! # Trouble
+//! An error or a panic in a handler or a hook ends that request alone. Shortages (of descriptors, memory, threads) make the server back off and
+//! try again; they never end it. All of it is counted ([`ServerHandle::stats`]) and told to
+//! [`handle_error`](server::Builder::handle_error) or the [`log`], recurring trouble once a second. With `panic = "abort"` a panic ends the
+//! process, as it must.
+//!
+//! # Features
+//! None is on by default, and none changes what the rest does.
+//! * `dns-lookup`: reverse look-ups in [`net`], and the host name on systems that keep it in no file.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

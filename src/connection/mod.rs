@@ -31,7 +31,8 @@ pub use writer::ConnectionWriter;
 
 /// A stream connection: the request of a stream server, or what [`tcp::connect`](crate::tcp::connect) returns.
 ///
-/// What `self.request`, `self.rfile` and `self.wfile` are in Python's `StreamRequestHandler`, in one: [`Read`] and [`BufRead`]
+/// What `self.request`, `self.rfile` and `self.wfile` are in Python's `StreamRequestHandler`, in one:
+/// [`Read`](std::io::Read) and [`BufRead`](std::io::BufRead)
 /// (buffered, with 8 KiB), and [`Write`] (not buffered: what is written is sent, and `writeln!` goes out in one piece). One
 /// concrete type whatever lies under it, so a handler serves TCP, Unix sockets and whatever a listener of your own accepts.
 ///
@@ -94,8 +95,12 @@ impl Connection {
         }
     }
 
-    /// The peer. Python's `client_address`.
-    pub fn peer_addr(&self) -> &Address {
+    /// The peer. Python's `client_address`. Owned, so that `writeln!(request, "{}", request.peer_addr())` compiles.
+    pub fn peer_addr(&self) -> Address {
+        self.peer.clone()
+    }
+
+    pub(crate) fn peer(&self) -> &Address {
         &self.peer
     }
 

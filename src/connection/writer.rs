@@ -39,8 +39,8 @@ impl ConnectionWriter {
     }
 
     /// The peer it writes to.
-    pub fn peer_addr(&self) -> &Address {
-        &self.peer
+    pub fn peer_addr(&self) -> Address {
+        self.peer.clone()
     }
 
     /// Accepts all of `buf` or none of it, without ever waiting. What the system does not take at once is queued, up to the

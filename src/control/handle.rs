@@ -59,8 +59,8 @@ impl ServerHandle {
     }
 
     /// The address the server was bound to. Python's `server_address`.
-    pub fn local_addr(&self) -> &Address {
-        &self.control.address
+    pub fn local_addr(&self) -> Address {
+        self.control.address.clone()
     }
 
     pub(crate) fn control(&self) -> &Arc<Control> {

@@ -28,7 +28,7 @@ impl Request for Connection {}
 
 impl sealed::Steps for Connection {
     fn peer(&self) -> &Address {
-        self.peer_addr()
+        Connection::peer(self)
     }
 
     fn cut_target(&self) -> Target {
