@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::control::Cut;
 use crate::error::{Error, Phase};
 use crate::stream::{Stream, Wait};
-use crate::sync::{lock, Condvar, Mutex};
+use crate::sync::{lock, Condvar, Mutex, MutexGuard};
 
 /// The stream, and the writing side of it.
 ///
@@ -36,6 +36,8 @@ struct WritingSide {
     deadline: Option<Deadline>,
     /// Somebody has the turn.
     writing: bool,
+    /// How many wait for it. Signalling nobody would be a system call a write.
+    waiting: usize,
     queue: Vec<u8>,
     queue_limit: usize,
     state: SideState,
@@ -66,6 +68,7 @@ impl Shared {
                 timeout,
                 deadline,
                 writing: false,
+                waiting: 0,
                 queue: Vec::new(),
                 queue_limit,
                 state: SideState::Open,
@@ -207,23 +210,32 @@ impl Shared {
     fn take_turn(&self) -> io::Result<Turn<'_>> {
         let mut side = lock(&self.side);
         if side.writing {
-            let started = Instant::now();
-            while side.writing {
-                let left = match self.wait(&side).left(started) {
-                    Ok(left) => left,
-                    Err(error) => return Err(self.explain(&side, error)),
-                };
-                side = match left {
-                    None => self.turn.wait(side).unwrap_or_else(std::sync::PoisonError::into_inner),
-                    Some(left) => {
-                        self.turn.wait_timeout(side, left).unwrap_or_else(std::sync::PoisonError::into_inner).0
-                    }
-                };
-            }
+            side.waiting += 1;
+            let (mut after, waited) = self.wait_for_turn(side);
+            after.waiting -= 1;
+            waited.map_err(|error| self.explain(&after, error))?;
+            side = after;
         }
         self.check(&side)?;
         side.writing = true;
         Ok(Turn { shared: self, wait: self.wait(&side) })
+    }
+
+    fn wait_for_turn<'a>(
+        &self,
+        mut side: MutexGuard<'a, WritingSide>,
+    ) -> (MutexGuard<'a, WritingSide>, io::Result<()>) {
+        let started = Instant::now();
+        while side.writing {
+            side = match self.wait(&side).left(started) {
+                Ok(None) => self.turn.wait(side).unwrap_or_else(std::sync::PoisonError::into_inner),
+                Ok(Some(left)) => {
+                    self.turn.wait_timeout(side, left).unwrap_or_else(std::sync::PoisonError::into_inner).0
+                }
+                Err(error) => return (side, Err(error)),
+            };
+        }
+        (side, Ok(()))
     }
 
     fn wait(&self, side: &WritingSide) -> Wait {
@@ -375,8 +387,11 @@ impl Drop for Turn<'_> {
             let mut side = lock(&self.shared.side);
             if side.queue.is_empty() || !matches!(side.state, SideState::Open) || std::thread::panicking() {
                 side.writing = false;
+                let waiting = side.waiting;
                 drop(side);
-                self.shared.turn.notify_all();
+                if waiting > 0 {
+                    self.shared.turn.notify_all();
+                }
                 return;
             }
             drop(side);

@@ -68,7 +68,10 @@ impl Dispatch for Threading {
         if state.idle >= state.queue.len() {
             // One thread is woken at a time, and wakes the next if there is more to do: a thread that has just finished may be
             // quicker, and then nobody needs to be woken at all.
-            if !std::mem::replace(&mut state.waking, true) {
+            let wake = !std::mem::replace(&mut state.waking, true);
+            // After the lock, which the woken thread would run into.
+            drop(state);
+            if wake {
                 self.pool.work.notify_one();
             }
             return Ok(());
@@ -110,11 +113,11 @@ impl Pool {
         loop {
             if let Some(job) = state.queue.pop_front() {
                 state.idle -= 1;
-                if !state.queue.is_empty() && !state.waking {
-                    state.waking = true;
+                let wake = !state.queue.is_empty() && !std::mem::replace(&mut state.waking, true);
+                drop(state);
+                if wake {
                     self.work.notify_one();
                 }
-                drop(state);
                 let place = job.run_keeping_place();
                 state = lock(&self.state);
                 state.idle += 1;
