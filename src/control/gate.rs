@@ -72,6 +72,10 @@ impl<T: Clone, W: Wake> Gate<T, W> {
         }
     }
 
+    pub(crate) fn waker(&self) -> &W {
+        &self.waker
+    }
+
     /// Takes a slot for a request, or gives the target back where all are taken.
     pub(crate) fn admit(&self, target: T) -> Result<usize, T> {
         let mut state = lock(&self.state);

@@ -37,13 +37,14 @@ pub trait Cut: Send + Sync {
 /// What the gate keeps of a request; `None` where there is nothing to cut, as with a datagram.
 pub(crate) type Target = Option<Weak<dyn Cut>>;
 
-/// Wakes the serving thread's poller, where there is one.
+/// Wakes the serving thread's poller, while there is one. It is a descriptor, which must not live on in handles that are kept.
 #[derive(Debug)]
-pub(crate) struct PollWaker(Option<Arc<mio::Waker>>);
+pub(crate) struct PollWaker(Mutex<Option<Arc<mio::Waker>>>);
 
 impl Wake for PollWaker {
     fn wake(&self) {
-        let Some(waker) = &self.0 else { return };
+        let waker = lock(&self.0);
+        let Some(waker) = &*waker else { return };
         if let Err(error) = waker.wake() {
             log::error!("cannot wake the serving thread: {error}");
         }
@@ -79,12 +80,12 @@ impl Control {
         drain_timeout: Option<Duration>,
         block_on_close: bool,
     ) -> Self {
-        Control::with_waker(address, limit, PollWaker(Some(waker)), drain_timeout, block_on_close)
+        Control::with_waker(address, limit, PollWaker(Mutex::new(Some(waker))), drain_timeout, block_on_close)
     }
 
     /// For a connection that no server serves.
     pub(crate) fn unserved(address: Address) -> Self {
-        Control::with_waker(address, 0, PollWaker(None), None, true)
+        Control::with_waker(address, 0, PollWaker(Mutex::new(None)), None, true)
     }
 
     fn with_waker(
@@ -168,6 +169,11 @@ impl Control {
             self.cut_targets();
             self.publish(ShutdownReport { drained: 0, abandoned, still_running: abandoned });
         }
+    }
+
+    /// The serving thread polls no more.
+    pub(crate) fn retire_waker(&self) {
+        lock(&self.gate.waker().0).take();
     }
 
     pub(crate) fn wait_report(&self) -> ShutdownReport {

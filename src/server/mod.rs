@@ -269,6 +269,7 @@ impl<L: Listener, D: Dispatch> Drop for Server<L, D> {
             }
             self.acceptor.stop();
         }
+        self.control.retire_waker();
         drop(lock(&self.acceptor.listener).take());
     }
 }

@@ -107,13 +107,25 @@ impl<R: Request> Service<R> {
 
 /// Forgets the handler's type. The prototype needs no `Sync`: clones are made one at a time.
 pub(crate) fn erase<R: 'static, H: Handler<R> + Clone>(prototype: H) -> Serve<R> {
-    let prototype = Mutex::new(prototype);
+    let prototype = Prototype(Mutex::new(Some(prototype)));
     Box::new(move |request| {
-        let mut handler = guarded(Stage::Clone, || lock(&prototype).clone())?;
+        let Some(mut handler) = guarded(Stage::Clone, || lock(&prototype.0).clone())? else { return Ok(()) };
         let result = run(&mut handler, request);
         let dropped = guarded(Stage::Drop, || drop(handler));
         result.and(dropped)
     })
+}
+
+/// A value whose drop may panic, on whichever thread drops the server's last part; there until then.
+struct Prototype<H>(Mutex<Option<H>>);
+
+impl<H> Drop for Prototype<H> {
+    fn drop(&mut self) {
+        let prototype = lock(&self.0).take();
+        if let Err(failure) = guarded(Stage::Drop, || drop(prototype)) {
+            log::error!("{failure}");
+        }
+    }
 }
 
 /// Python's order: setup, handle, finish.
@@ -207,7 +219,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(serve(&mut ()).unwrap_err().stage(), Stage::Clone);
         }
-        let serve = std::mem::ManuallyDrop::new(erase(Bad(2)));
+        let serve = erase(Bad(2));
         for _ in 0..2 {
             assert_eq!(serve(&mut ()).unwrap_err().stage(), Stage::Drop);
         }
