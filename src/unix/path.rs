@@ -4,10 +4,9 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use socket2::{SockAddr, Socket};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 /// A path that this process has bound, unlinked on drop if it is still the same file.
 #[derive(Debug)]
@@ -69,10 +68,13 @@ impl Drop for BoundPath {
 /// there is none: `bind` will say what is wrong.
 pub(crate) fn remove_stale(path: &Path) -> io::Result<()> {
     let Ok((identity, metadata)) = Identity::of(path) else { return Ok(()) };
-    if !metadata.file_type().is_socket() {
+    if !metadata.file_type().is_socket() || !is_ours(&metadata) {
         return Ok(());
     }
-    match UnixStream::connect(path) {
+    // Without waiting: a server whose queue is full lives too.
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
+    match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         // Somebody is there, or may be: a full queue, a file one may not open, a datagram socket.
         _ => return Ok(()),
@@ -82,6 +84,11 @@ pub(crate) fn remove_stale(path: &Path) -> io::Result<()> {
         Ok((now, _)) if now == identity => fs::remove_file(path),
         _ => Ok(()),
     }
+}
+
+/// Whether the file is this user's. Where that cannot be found out, the folder's permissions decide alone.
+fn is_ours(file: &fs::Metadata) -> bool {
+    fs::metadata("/proc/self").map_or(true, |process| process.uid() == file.uid())
 }
 
 /// Held while a stale socket is looked at, removed and bound anew. Without it, of two servers that start at once one could remove the
@@ -115,7 +122,7 @@ impl PathLock {
         }
         let address = SockAddr::unix(&key)?;
         for _ in 0..500 {
-            let socket = Socket::new(socket2::Domain::UNIX, socket2::Type::DGRAM, None)?;
+            let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
             match socket.bind(&address) {
                 Ok(()) => return Ok(PathLock { socket: Some(socket) }),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

@@ -71,8 +71,8 @@ impl<D: Dispatch> Builder<UnixListener, D> {
         self
     }
 
-    /// Whether a socket that a killed server has left behind is removed first. Default false. Only a socket is, and only if nobody
-    /// listens on it: never a file of another kind, never what a symbolic link leads to, never a server that lives.
+    /// Whether a socket that a killed server has left behind is removed first. Default false. Only a socket of this
+    /// user's is, and only if nobody listens on it: never a file of another kind, never what a symbolic link leads to, never a server that lives.
     pub fn remove_stale(mut self, remove: bool) -> Self {
         self.options.remove_stale = remove;
         self
