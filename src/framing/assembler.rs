@@ -26,7 +26,8 @@ pub(super) struct Assembler<R> {
 
 /// What a message looks like. The rule has no state, so that no split of the stream can make a difference to it.
 pub(super) trait Rule {
-    /// Looks for the end of the message that began with `kept`, and goes on with `new`. Must not look through `kept` again.
+    /// Looks for the end of the message that began with `kept`, and goes on with `new`. Must not look through `kept`
+    /// again.
     ///
     /// # Errors
     /// The message is longer than the limit.
@@ -46,7 +47,8 @@ pub(super) trait Rule {
 pub(super) enum Scan {
     /// The message ends after so many of the new bytes.
     Ends(usize),
-    /// All of the new bytes belong to the message, and more is to come: as far as is known now, no more than this altogether.
+    /// All of the new bytes belong to the message, and more is to come: as far as is known now, no more than this
+    /// altogether.
     Continues { at_most: usize },
 }
 
@@ -205,8 +207,8 @@ impl<R: fmt::Debug> fmt::Debug for Assembler<R> {
 
 /// The capacity to have when `length` bytes are kept and `needed` are to be.
 ///
-/// Doubles up to [`STEP`] and goes on by that. Steps of one size make a quadratic cost where the allocator cannot extend in
-/// place, so above 16 steps (1 MiB) they are a sixteenth of what has arrived.
+/// Doubles up to [`STEP`] and goes on by that. Steps of one size make a quadratic cost where the allocator cannot
+/// extend in place, so above 16 steps (1 MiB) they are a sixteenth of what has arrived.
 fn grown(length: usize, needed: usize, at_most: usize) -> usize {
     let step = length.clamp(FIRST, STEP).max(length / 16);
     length.saturating_add(step).min(at_most).max(needed)
@@ -308,6 +310,7 @@ mod tests {
 
     #[test]
     fn memory_follows_what_arrives() {
+        assert_eq!((STEP, IDLE), (65_536, 4_096), "as the docs of Decoder::capacity say");
         let no_limit = usize::MAX;
         assert_eq!(grown(0, 1, no_limit), FIRST);
         assert_eq!(grown(0, 1, 8), 8);

@@ -11,13 +11,13 @@ use super::FramingError;
 ///   [`finish`](Self::finish) at the end of the stream.
 /// - **Pulled** bytes, where reading may block: [`read_from`](Self::read_from), which does both.
 ///
-/// The two can be mixed on one decoder. Whichever way the stream is cut into pieces, the messages are the same, and in the
-/// same order.
+/// The two can be mixed on one decoder. Whichever way the stream is cut into pieces, the messages are the same, and in
+/// the same order.
 ///
 /// # Errors
-/// An error is final, as the place where the next message begins is not known any more: the decoder frees its memory and
-/// every later call returns the same error. Errors of the reader that [`read_from`](Self::read_from) is given are the
-/// exception: nothing is lost by them, and after a time-out the call can be repeated.
+/// An error is final, as the place where the next message begins is not known any more: the decoder frees its memory
+/// and every later call returns the same error. Errors of the reader that [`read_from`](Self::read_from) is given are
+/// the exception: nothing is lost by them, and after a time-out the call can be repeated.
 ///
 /// # Cost
 /// Linear in the bytes, however small the pieces are that they come in: no byte is looked through twice. What memory it
@@ -27,8 +27,8 @@ use super::FramingError;
 pub trait Decoder: sealed::Sealed {
     /// The next message, from what is kept of it and from `input`, which is moved past the bytes that were taken.
     ///
-    /// `None`: all of `input` has been taken and the message is not complete yet. A message that lies whole in `input` is
-    /// given without being copied. The message is valid until the next call.
+    /// `None`: all of `input` has been taken and the message is not complete yet. A message that lies whole in `input`
+    /// is given without being copied. The message is valid until the next call.
     ///
     /// ```
     /// use socketserver::framing::{Decoder, LineDecoder};
@@ -68,14 +68,14 @@ pub trait Decoder: sealed::Sealed {
     /// ```
     ///
     /// # Errors
-    /// A message that is longer than the limit, as soon as that is certain; messages before it are given first. `input` is
-    /// then empty: a loop that goes on in spite of the error discards the stream rather than turning on the spot.
+    /// A message that is longer than the limit, as soon as that is certain; messages before it are given first. `input`
+    /// is then empty: a loop that goes on in spite of the error discards the stream rather than turning on the spot.
     fn decode<'a, 'input: 'a>(&'a mut self, input: &mut &'input [u8]) -> Result<Option<&'a [u8]>, FramingError>;
 
     /// Says that the stream has ended: the last message, if the end completes it.
     ///
-    /// It does for a line, which is then given without its terminator, as Python's `readline` does. It never does for a
-    /// frame. Without an error the decoder is as new afterwards.
+    /// It does for a line: the bytes behind the last terminator are given as one, as by Python's `readline`. It never
+    /// does for a frame. Without an error the decoder is as new afterwards.
     ///
     /// # Errors
     /// [`FramingError::Incomplete`] when the stream has ended within a frame.
@@ -83,9 +83,9 @@ pub trait Decoder: sealed::Sealed {
 
     /// Reads the next message, waiting for it if the reader does. `None` at the end of the stream.
     ///
-    /// Takes no byte beyond the message from the reader, and reads no more once the message is complete. An interrupted read
-    /// is repeated. The message lies in the decoder and not in the reader, so that the reader is free: an answer can be
-    /// written to the same connection while the message is looked at.
+    /// Takes no byte beyond the message from the reader, and reads no more once the message is complete. An interrupted
+    /// read is repeated. The message lies in the decoder and not in the reader, so that the reader is free: an answer
+    /// can be written to the same connection while the message is looked at.
     ///
     /// ```
     /// use std::io::Cursor;
@@ -113,8 +113,9 @@ pub trait Decoder: sealed::Sealed {
     /// The bytes of memory held, which is at least [`buffered`](Self::buffered).
     ///
     /// Never more than the limit and a terminator or prefix, and never more than 64 KiB beyond what has arrived of one
-    /// message (a sixteenth of it, where it is longer than 1 MiB, so that the cost stays linear). Between messages at most
-    /// 4 KiB are held; nothing is until a message arrives in pieces.
+    /// message (a sixteenth of it, where it is longer than 1 MiB, so that the cost stays linear). A message that was
+    /// put together here is dropped by the next call, after which at most 4 KiB are held until another one arrives in
+    /// pieces.
     fn capacity(&self) -> usize;
 }
 

@@ -72,7 +72,8 @@ impl FramingError {
         error.get_ref()?.downcast_ref()
     }
 
-    /// The kind that an [`io::Error`] made of this has: [`io::ErrorKind::InvalidData`] where the variant names no other.
+    /// The kind that an [`io::Error`] made of this has: [`io::ErrorKind::InvalidData`] where the variant names no
+    /// other.
     pub fn kind(&self) -> io::ErrorKind {
         match self {
             FramingError::LineTooLong { .. } | FramingError::FrameTooLong { .. } | FramingError::InvalidUtf8 { .. } => {

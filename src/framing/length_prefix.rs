@@ -7,8 +7,8 @@ const WIDEST: usize = 8;
 
 /// The length that precedes a frame: an unsigned integer of 1, 2, 4 or 8 bytes, in one of the two byte orders.
 ///
-/// It counts the bytes of the payload, not its own. `BE` (big-endian) is the network's order, Python's `"!"` in `struct`, and the
-/// one to choose where there is a choice; `LE` is that of x86 and ARM.
+/// It counts the bytes of the payload, not its own. `BE` (big-endian) is the network's order, Python's `"!"` in
+/// `struct`, and the one to choose where there is a choice; `LE` is that of x86 and ARM.
 ///
 /// ```
 /// use socketserver::framing::LengthPrefix;
@@ -76,9 +76,11 @@ impl LengthPrefix {
     }
 
     /// Appends the payload's length and the payload to `out`. At most [`DEFAULT_MAX_FRAME`] bytes, as a
-    /// [`FrameDecoder`](super::FrameDecoder) takes by default; [`encode_up_to`](Self::encode_up_to) has a limit of your own.
+    /// [`FrameDecoder`](super::FrameDecoder) takes by default; [`encode_up_to`](Self::encode_up_to) has a limit of your
+    /// own.
     ///
-    /// Several frames can be put into one `out` and sent by one write. Python: `struct.pack("!I", len(payload)) + payload`.
+    /// Several frames can be put into one `out` and sent by one write. Python: `struct.pack("!I", len(payload)) +
+    /// payload`.
     ///
     /// # Errors
     /// [`FramingError::FrameTooLong`] for a payload that is longer than the limit or than the prefix can say, and

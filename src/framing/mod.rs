@@ -1,9 +1,9 @@
 //! Lines and length-prefixed messages, sans-IO, always bounded.
 //!
-//! TCP carries bytes, not messages: one `send` may arrive in ten pieces, and ten may arrive as one. A [`Decoder`] puts the
-//! messages together again. It knows no socket. Bytes are pushed into it as they arrive, so the same decoder serves a
-//! handler that blocks and a callback that must not, and what it keeps of an unfinished message is bounded by a limit that
-//! no peer can talk it out of.
+//! TCP carries bytes, not messages: one `send` may arrive in ten pieces, and ten may arrive as one. A [`Decoder`] puts
+//! the messages together again. It knows no socket. Bytes are pushed into it as they arrive, so the same decoder serves
+//! a handler that blocks and a callback that must not, and what it keeps of an unfinished message is bounded by a limit
+//! that no peer can talk it out of.
 //!
 //! | Python | here |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | `line.decode()` | [`utf8`] |
 //!
 //! # In a handler that blocks
-//! [`Decoder::read_from`] reads from any [`BufRead`](std::io::BufRead). The message lies in the decoder, so what it was read
-//! from is free to be written to:
+//! [`Decoder::read_from`] reads from any [`BufRead`](std::io::BufRead). The message lies in the decoder, so what it was
+//! read from is free to be written to:
 //!
 //! ```
 //! use std::io::{self, BufRead, Write};
@@ -43,8 +43,8 @@
 //! ```
 //!
 //! # In a callback
-//! [`Decoder::decode`] takes what has arrived, gives one message at a time and keeps the rest for the next call. A message
-//! that lies whole in `data` is given where it lies, without a copy:
+//! [`Decoder::decode`] takes what has arrived, gives one message at a time and keeps the rest for the next call. A
+//! message that lies whole in `data` is given where it lies, without a copy:
 //!
 //! ```
 //! use socketserver::framing::{Decoder, FrameDecoder, FramingError, LengthPrefix};
@@ -72,13 +72,14 @@
 //! ```
 //!
 //! A message borrows the decoder. Where the loop's body wants a method of the whole `self`, take the state apart first
-//! (`let Sums { frames, answers } = self;`), or take the decoder out for the time of the loop with [`std::mem::replace`].
+//! (`let Sums { frames, answers } = self;`), or take the decoder out for the time of the loop with
+//! [`std::mem::replace`].
 //!
 //! # Limits
-//! A line has at most [`DEFAULT_MAX_LINE`] bytes and a frame [`DEFAULT_MAX_FRAME`], unless set otherwise. A length that a peer
-//! announces is checked before anything is allocated, and memory follows the bytes that really arrive. A message that breaks
-//! its limit ends the decoding: where the next one begins is not known, so the decoder lets its memory go and answers with
-//! the same error from then on. Close the connection.
+//! A line has at most [`DEFAULT_MAX_LINE`] bytes and a frame [`DEFAULT_MAX_FRAME`], unless set otherwise. A length that
+//! a peer announces is checked before anything is allocated, and memory follows the bytes that really arrive. A message
+//! that breaks its limit ends the decoding: where the next one begins is not known, so the decoder lets its memory go
+//! and answers with the same error from then on. Close the connection.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::expect_used,

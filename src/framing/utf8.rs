@@ -4,8 +4,9 @@ use super::FramingError;
 
 /// A message as text.
 ///
-/// Meant for what a [`Decoder`](super::Decoder) gives. Those are whole messages, so a character that was cut in two on its way is
-/// no trouble, as it would be where text is made of whatever a read happens to return. Python: `line.decode()`.
+/// Meant for what a [`Decoder`](super::Decoder) gives. Those are whole messages, so a character that was cut in two on
+/// its way is no trouble, as it would be where text is made of whatever a read happens to return. Python:
+/// `line.decode()`.
 ///
 /// ```
 /// use socketserver::framing::{utf8, Decoder, FramingError, LineDecoder};
@@ -20,8 +21,8 @@ use super::FramingError;
 /// ```
 ///
 /// # Errors
-/// [`FramingError::InvalidUtf8`] says where. It is the one framing error that leaves the decoder as it was: the next message
-/// can be decoded.
+/// [`FramingError::InvalidUtf8`] says where. It is the one framing error that leaves the decoder as it was: the next
+/// message can be decoded.
 pub fn utf8(message: &[u8]) -> Result<&str, FramingError> {
     std::str::from_utf8(message).map_err(|error| FramingError::InvalidUtf8 { at: error.valid_up_to() })
 }
