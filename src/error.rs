@@ -94,7 +94,8 @@ pub enum Error {
         reason: String,
     },
 
-    /// A line or a frame broke its limit or its form. Kind: [`std::io::ErrorKind::InvalidData`].
+    /// A line or a frame broke its limit or its form. Kind: [`std::io::ErrorKind::InvalidData`], or
+    /// [`std::io::ErrorKind::UnexpectedEof`] where it ended early.
     #[error("bad data from {address}: {source}")]
     Framing {
         /// The peer.
