@@ -109,6 +109,8 @@ impl Pool {
     /// What a thread does: takes jobs until there has been none for the idle timeout.
     fn work(&self) {
         let mut state = lock(&self.state);
+        // A wake-up may have been meant for this thread before it waited for any, and so have met nobody.
+        state.waking = false;
         let mut idle_since = None;
         loop {
             if let Some(job) = state.queue.pop_front() {
@@ -141,6 +143,7 @@ impl Pool {
     fn give_back(&self, error: io::Error) -> Result<(), Refused> {
         let mut state = lock(&self.state);
         state.idle -= 1;
+        state.waking = false;
         if state.idle >= state.queue.len() {
             self.work.notify_one();
             return Ok(());
@@ -165,5 +168,43 @@ impl Default for Pool {
             }),
             work: Condvar::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::server::slot::{Bounded, Place};
+
+    /// The thread that starts is late: its job has been taken by one that has just finished, and the next job finds it counted
+    /// as idle, but not waiting.
+    #[test]
+    fn a_wake_up_that_met_nobody_does_not_keep_the_next_from_being_sent() {
+        let threading = Threading::default();
+        threading.set_idle_timeout(Duration::from_secs(600));
+        let (done, served) = channel();
+        let dispatch = || {
+            let done = done.clone();
+            let place = Bounded::take(&Arc::default(), 1).unwrap();
+            let job = Job::new(move || {
+                done.send(()).unwrap();
+                Place::TurnedAway(place)
+            });
+            threading.dispatch(job).unwrap();
+        };
+        lock(&threading.pool.state).idle = 1;
+        dispatch();
+        let pool = Arc::clone(&threading.pool);
+        let thread = std::thread::spawn(move || pool.work());
+        served.recv().unwrap();
+        while lock(&threading.pool.state).idle == 0 {
+            std::thread::yield_now();
+        }
+        dispatch();
+        served.recv_timeout(Duration::from_secs(20)).expect("the thread waits and is not woken");
+        threading.stop();
+        thread.join().unwrap();
     }
 }
