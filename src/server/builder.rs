@@ -319,14 +319,14 @@ impl<L: Listener<Request = Connection>, D> Builder<L, D> {
 
 impl<L: Listener> Builder<L, Threading> {
     /// How long a thread without work is kept for the next request. Default 10 s; zero starts one for every request.
-    pub fn idle_thread_timeout(self, timeout: Duration) -> Self {
+    pub fn idle_thread_timeout(mut self, timeout: Duration) -> Self {
         self.dispatch.set_idle_timeout(timeout);
         self
     }
 
     /// The stack of each thread, in bytes. Default: std's, 2 MiB unless `RUST_MIN_STACK` says otherwise. Only what a handler touches
     /// becomes memory.
-    pub fn stack_size(self, bytes: usize) -> Self {
+    pub fn stack_size(mut self, bytes: usize) -> Self {
         self.dispatch.set_stack_size(bytes);
         self
     }

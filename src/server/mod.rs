@@ -18,6 +18,7 @@
 
 mod acceptor;
 mod builder;
+mod crew;
 mod dispatch;
 mod failure;
 mod guard;

@@ -9,15 +9,10 @@ use loom::thread;
 #[path = "../../../src/control/gate.rs"]
 mod gate;
 
-/// What the library's `sync` module gives the gate.
-mod sync {
-    pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
-    pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
+#[path = "sync/mod.rs"]
+mod sync;
 
-    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
+use sync::check;
 
 use gate::{Gate, Wake};
 
@@ -45,12 +40,6 @@ impl Wake for Poller {
         *sync::lock(&self.0 .0) = true;
         self.0 .1.notify_one();
     }
-}
-
-fn check(model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(3));
-    builder.check(model);
 }
 
 fn gate(limit: usize) -> (Arc<Gate<(), Poller>>, Poller) {
