@@ -6,7 +6,7 @@
 mod common;
 
 use std::collections::HashSet;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Write};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, Sender};
@@ -334,10 +334,7 @@ fn threads_end_with_the_server<K: Kind<Dispatch = Threading>>() {
 fn requests_are_served_side_by_side<K: Kind>() {
     let (handler, release) = held();
     let served = K::serve(handler);
-    let mut clients: Vec<_> = (0..5).map(|_| served.connect()).collect();
-    for client in &mut clients {
-        assert_eq!(read_byte(client), Some(b'+'));
-    }
+    let mut clients: Vec<_> = (0..5).map(|_| served.place.begin()).collect();
     assert_eq!(served.handle.stats().active, 5);
     drop(release);
     for client in &mut clients {

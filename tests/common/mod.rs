@@ -88,7 +88,15 @@ impl Place {
         self.try_connect().unwrap_or_else(|error| panic!("cannot connect to {self:?}: {error}"))
     }
 
-    /// Whether nobody listens there any more.
+    /// A client that has nothing to say, which spares the close its patience, once its handler has said `+`.
+    pub fn begin(&self) -> Socket {
+        let mut client = self.connect();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_byte(&mut client), Some(b'+'));
+        client
+    }
+
+    /// Whether nobody listens there any more. Where somebody does, this is a client that comes and goes.
     pub fn is_closed(&self) -> bool {
         match self.try_connect() {
             Ok(_) => false,

@@ -1,0 +1,181 @@
+//! Drop in every state: it stops the server, frees the port, and never hangs.
+// Clippy lets tests unwrap and panic, but not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[macro_use]
+mod common;
+
+use std::io::{Read, Write};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use common::{echo, held, read_byte, receive, run, Kind};
+use socketserver::{handler_fn, Connection, Error, Handled};
+
+every_kind! {
+    never_started
+    stopped_but_never_started
+    running_and_idle
+    running_with_a_blocked_handler
+    running_with_a_handler_that_computes_on
+    after_the_end
+    in_a_panic
+    a_handle_outlives_its_server
+    by_its_own_handler
+}
+
+threading_kinds! {
+    with_requests_that_handle_request_gave_to_threads
+}
+
+fn never_started<K: Kind>() {
+    let (server, place) = K::bind(K::builder(), echo());
+    // In the kernel's queue: nobody will serve it, and it learns so.
+    let mut client = place.connect();
+    drop(server);
+    assert!(place.is_closed());
+    let end = client.read(&mut [0]);
+    assert!(!matches!(end, Ok(1..)), "{end:?}");
+}
+
+fn stopped_but_never_started<K: Kind>() {
+    let (server, place) = K::bind(K::builder(), echo());
+    server.handle().shutdown();
+    drop(server);
+    assert!(place.is_closed());
+}
+
+fn running_and_idle<K: Kind>() {
+    let (server, place) = K::bind(K::builder(), echo());
+    let running = server.spawn().unwrap();
+    assert_eq!(place.exchange(b"x"), b"x");
+    let handle = running.handle();
+    drop(running);
+    assert!(place.is_closed());
+    assert!(handle.is_shutting_down());
+}
+
+fn running_with_a_blocked_handler<K: Kind>() {
+    let (sender, ended) = channel();
+    let handler = handler_fn(move |request: &mut Connection| {
+        request.write_all(b"+")?;
+        Ok(sender.send(request.read(&mut [0]))?)
+    });
+    let (server, place) = K::bind(K::builder().drain_timeout(Duration::from_millis(50)), handler);
+    let running = server.spawn().unwrap();
+    let mut client = place.connect();
+    assert_eq!(read_byte(&mut client), Some(b'+'));
+    drop(running);
+    assert!(place.is_closed());
+    // The drain goes on behind the scenes.
+    let error = receive(&ended).unwrap_err();
+    assert!(matches!(Error::of(&error), Some(Error::Cut { .. })), "{error:?}");
+}
+
+fn running_with_a_handler_that_computes_on<K: Kind>() {
+    let (handler, release) = held();
+    let (server, place) = K::bind(K::builder().drain_timeout(None), handler);
+    let running = server.spawn().unwrap();
+    let mut client = place.begin();
+    let handle = running.handle();
+    drop(running);
+    assert!(place.is_closed());
+    assert_eq!(handle.stats().active, 1);
+    drop(release);
+    assert_eq!(read_byte(&mut client), None);
+    common::eventually("the handler ends", || handle.stats().active == 0);
+}
+
+fn after_the_end<K: Kind>() {
+    let (mut server, place) = K::bind(K::builder(), echo());
+    let handle = server.handle();
+    handle.shutdown();
+    server.serve_forever().unwrap();
+    assert!(place.is_closed());
+    drop(server);
+    handle.shutdown();
+}
+
+fn in_a_panic<K: Kind>() {
+    let (sender, places) = channel();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let (server, place) = K::bind(K::builder(), echo());
+        sender.send(place).unwrap();
+        let _server = server;
+        panic!("with a server that was never started");
+    }));
+    assert!(panicked.is_err());
+    assert!(receive(&places).is_closed());
+
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let (server, place) = K::bind(K::builder(), echo());
+        let _running = server.spawn().unwrap();
+        assert_eq!(place.exchange(b"x"), b"x");
+        sender.send(place).unwrap();
+        panic!("with a server that runs");
+    }));
+    assert!(panicked.is_err());
+    assert!(receive(&places).is_closed());
+}
+
+fn a_handle_outlives_its_server<K: Kind>() {
+    let (server, place) = K::bind(K::builder(), echo());
+    let handle = server.handle();
+    let address = handle.local_addr();
+    drop(server);
+    handle.shutdown();
+    handle.shutdown_within(Duration::ZERO);
+    assert_eq!(handle.local_addr(), address);
+    assert_eq!(handle.stats().accepted, 0);
+    assert!(place.is_closed());
+}
+
+/// The last owner of a `Running` may be a handler of that very server.
+fn by_its_own_handler<K: Kind>() {
+    type Mailbox = std::sync::Arc<std::sync::Mutex<Option<Box<dyn Send>>>>;
+    let mailbox = Mailbox::default();
+    let of_handler = Mailbox::clone(&mailbox);
+    let handler = handler_fn(move |request: &mut Connection| {
+        drop(of_handler.lock().unwrap().take());
+        request.write_all(b"bye")?;
+        Ok(())
+    });
+    let (server, place) = K::bind(K::builder(), handler);
+    let running = server.spawn().unwrap();
+    let handle = running.handle();
+    *mailbox.lock().unwrap() = Some(Box::new(running));
+    assert_eq!(place.exchange(b""), b"bye");
+    assert!(handle.is_shutting_down());
+    assert!(place.is_closed());
+}
+
+fn with_requests_that_handle_request_gave_to_threads<K: Kind>() {
+    let (handler, release) = held();
+    let (mut server, place) = K::bind(K::builder().drain_timeout(None), handler);
+    let mut client = place.connect();
+    assert!(matches!(server.handle_request().unwrap(), Handled::Served));
+    assert_eq!(read_byte(&mut client), Some(b'+'));
+    let handle = server.handle();
+    drop(server);
+    assert!(place.is_closed());
+    drop(release);
+    assert_eq!(read_byte(&mut client), None);
+    common::eventually("the handler ends", || handle.stats().active == 0);
+}
+
+/// And they are cut at the deadline, as in any other stop.
+#[test]
+fn a_dropped_server_drains_with_its_deadline() {
+    fn check<K: Kind>() {
+        let (sender, ended) = channel();
+        let handler = handler_fn(move |request: &mut Connection| Ok(sender.send(request.read(&mut [0]))?));
+        let (mut server, place) = K::bind(K::builder().drain_timeout(Duration::from_millis(20)), handler);
+        let _client = place.connect();
+        server.handle_request().unwrap();
+        drop(server);
+        let error = receive(&ended).unwrap_err();
+        assert!(matches!(Error::of(&error), Some(Error::Cut { .. })), "{error:?}");
+    }
+    run(check::<socketserver::ThreadingTcpServer>);
+}
