@@ -34,6 +34,8 @@ struct State<T> {
     stop: bool,
     /// When the requests that remain are cut; `None` is never.
     deadline: Option<Instant>,
+    /// The deadline has passed, and is now that of the wait after the cut, which no later stop shortens.
+    cut: bool,
     /// A handler is running on the serving thread, which therefore cannot see to a stop.
     inline: bool,
     /// Somebody has taken on the drain.
@@ -62,6 +64,7 @@ impl<T: Clone, W: Wake> Gate<T, W> {
                 room_wanted: false,
                 stop: false,
                 deadline: None,
+                cut: false,
                 inline: false,
                 drain_claimed: false,
                 drained: 0,
@@ -148,6 +151,7 @@ impl<T: Clone, W: Wake> Gate<T, W> {
         state.stop = true;
         state.deadline = match (first, state.deadline, deadline) {
             (true, _, new) => new,
+            (false, old, _) if state.cut => old,
             (false, Some(old), Some(new)) => Some(old.min(new)),
             (false, old, new) => old.or(new),
         };
@@ -209,7 +213,9 @@ impl<T: Clone, W: Wake> Gate<T, W> {
 
     /// Moves the deadline, for the wait after a cut.
     pub(crate) fn set_deadline(&self, deadline: Instant) {
-        lock(&self.state).deadline = Some(deadline);
+        let mut state = lock(&self.state);
+        state.deadline = Some(deadline);
+        state.cut = true;
     }
 
     /// The targets of all requests under way.

@@ -65,6 +65,20 @@ fn a_second_stop_brings_the_deadline_forward_and_never_back() {
     assert_eq!(wakes.get(), 1);
 }
 
+/// Or it would report requests as still running that are on their way out.
+#[test]
+fn a_stop_after_the_cut_does_not_shorten_the_wait_for_it() {
+    let grace = Duration::from_millis(20);
+    let (gate, _) = new_gate(1);
+    gate.admit(1).unwrap();
+    gate.stop(Some(Instant::now()));
+    let cut = Instant::now();
+    gate.set_deadline(cut + grace);
+    gate.stop(Some(cut));
+    assert_eq!(gate.wait_drained(), (0, 1));
+    assert!(cut.elapsed() >= grace);
+}
+
 #[test]
 fn exactly_one_side_takes_on_the_drain() {
     let (gate, _) = new_gate(1);
