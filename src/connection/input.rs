@@ -41,6 +41,14 @@ impl Input {
         self.end = 0;
         &mut self.buffer
     }
+
+    /// Puts the bytes back that were consumed last, a few of them, when nothing else is buffered.
+    fn put_back(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.room().get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.end = bytes.len();
+        }
+    }
 }
 
 impl Connection {
@@ -214,18 +222,28 @@ impl BufRead for Connection {
     /// Reads a line, its `\n` included, and appends it to `line`; 0 at the end. Python's `rfile.readline()`, with a limit.
     ///
     /// Only whole lines are looked at as UTF-8, so a character may straddle two reads. A line that is not UTF-8 is
-    /// [`io::ErrorKind::InvalidData`]; it has been read then, and the next call reads the next line.
+    /// [`io::ErrorKind::InvalidData`]; it has been read then, and the next call reads the next line. After a timeout the call can be
+    /// repeated with the same `line`: what had arrived is in it.
     fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
         let mut bytes = Vec::new();
         let result = self.read_until(b'\n', &mut bytes);
-        if result.is_err() && std::str::from_utf8(&bytes).is_err() {
-            // Half a character: the read's own error says more.
-            return result;
-        }
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let source = FramingError::InvalidUtf8 { at: error.valid_up_to() };
-            Error::Framing { address: self.peer.to_string(), source }
-        })?;
+        let text = match std::str::from_utf8(&bytes) {
+            Ok(text) => text,
+            // A read that failed within a character, such as by a timeout: the whole ones are handed over, the rest waits.
+            Err(error) if result.is_err() && error.error_len().is_none() => {
+                let (whole, rest) = bytes.split_at(error.valid_up_to());
+                self.input.put_back(rest);
+                std::str::from_utf8(whole).unwrap_or_default()
+            }
+            Err(error) => {
+                let source = FramingError::InvalidUtf8 { at: error.valid_up_to() };
+                if result.is_err() {
+                    // What is still to come of this line must not look like one.
+                    return Err(self.broken(source));
+                }
+                return Err(Error::Framing { address: self.peer.to_string(), source }.into());
+            }
+        };
         line.push_str(text);
         result
     }
