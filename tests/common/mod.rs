@@ -290,3 +290,32 @@ pub fn failures() -> (impl Fn(&Failure) + Send + Sync + 'static, Receiver<String
     let sender = Mutex::new(sender);
     (move |failure: &Failure| drop(sender.lock().unwrap().send(failure.to_string())), told)
 }
+
+/// A connection, and a std socket at its other end.
+pub fn pair() -> (Connection, std::net::TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let connection = tcp::connect(listener.local_addr().unwrap(), LONG).unwrap();
+    let peer = loop {
+        let (peer, address) = listener.accept().unwrap();
+        // Somebody else's port scan is none of ours.
+        if Some(address) == connection.local_addr().unwrap().as_socket_addr() {
+            break peer;
+        }
+    };
+    peer.set_read_timeout(Some(LONG)).unwrap();
+    peer.set_write_timeout(Some(LONG)).unwrap();
+    (connection, peer)
+}
+
+/// Sends `bytes` again and again, a moment apart, until the other end has gone or the returned value is dropped.
+pub fn trickle(mut peer: std::net::TcpStream, bytes: &'static [u8]) -> Sender<()> {
+    let (stop, stopped) = channel::<()>();
+    std::thread::spawn(move || {
+        while stopped.recv_timeout(Duration::from_millis(5)) == Err(RecvTimeoutError::Timeout) {
+            if peer.write_all(bytes).is_err() {
+                return;
+            }
+        }
+    });
+    stop
+}
