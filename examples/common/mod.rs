@@ -1,0 +1,86 @@
+//! What the example programs have in common: their argument, the signals that stop them, and how they end.
+//!
+//! They end with 0 when all went well, with 1 after one line that says what did not, with 2 after a wrong command line.
+
+// Each example is a program of its own and uses a part of this.
+#![allow(dead_code)]
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use socketserver::{ServerHandle, ShutdownReport};
+
+pub(crate) type ExampleResult = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// Where the echo servers listen, and the echo client calls, unless told otherwise.
+pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:10000";
+
+/// Runs a program that takes an address, or none.
+pub(crate) fn run_with_address(name: &str, program: impl FnOnce(&str) -> ExampleResult) -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    match (arguments.next().map(|address| address.into_string()), arguments.next()) {
+        (None, None) => end(name, program(DEFAULT_ADDRESS)),
+        (Some(Ok(address)), None) if !address.starts_with('-') => end(name, program(&address)),
+        _ => wrong_usage(&format!("{name} [ADDRESS]    (default {DEFAULT_ADDRESS})")),
+    }
+}
+
+/// Runs a program that takes no arguments.
+pub(crate) fn run(name: &str, program: impl FnOnce() -> ExampleResult) -> ExitCode {
+    match std::env::args_os().nth(1) {
+        None => end(name, program()),
+        Some(_) => wrong_usage(name),
+    }
+}
+
+fn wrong_usage(usage: &str) -> ExitCode {
+    complain(format_args!("usage: {usage}"));
+    ExitCode::from(2)
+}
+
+fn end(name: &str, result: ExampleResult) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(format_args!("{name}: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A line on stderr. Unlike `eprintln!` it does not panic where nobody reads stderr any more.
+pub(crate) fn complain(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Stops the server at Ctrl-C, SIGTERM or SIGHUP: it takes no more clients, and those it has get the drain timeout to finish. The
+/// second signal cuts them off.
+pub(crate) fn stop_on_signals(handle: ServerHandle) -> ExampleResult {
+    ctrlc::set_handler(move || {
+        if handle.is_shutting_down() {
+            handle.shutdown_within(Duration::ZERO);
+        } else {
+            handle.shutdown();
+            complain("stopping when the last client has gone, in 10 s at most; a second signal stops at once");
+        }
+    })?;
+    Ok(())
+}
+
+/// Says where the server listens. Scripts wait for this line, so it must not be held back in a buffer.
+pub(crate) fn announce(address: impl Display) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening on {address}")?;
+    stdout.flush()
+}
+
+/// Says how the stop went.
+pub(crate) fn farewell(report: ShutdownReport) {
+    complain(format_args!(
+        "stopped: {} clients finished, {} were cut off, {} handlers still run",
+        report.drained, report.abandoned, report.still_running
+    ));
+}
