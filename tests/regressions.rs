@@ -1,0 +1,55 @@
+//! One test for each bug that was found, named after it.
+// Clippy lets tests unwrap and panic, but not the functions that they share.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socketserver::{handler_fn, Connection, ThreadingTcpServer};
+
+/// What takes so long has failed.
+const WATCHDOG: Duration = Duration::from_secs(20);
+
+fn echo(request: &mut Connection) -> socketserver::HandlerResult {
+    let mut received = Vec::new();
+    request.read_to_end(&mut received)?;
+    request.write_all(&received)?;
+    Ok(())
+}
+
+/// Says something and ends its direction; the answer is what comes until the server ends the other.
+fn ask(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(WATCHDOG))?;
+    stream.write_all(b"hello")?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// A thread that is only starting counts as idle. A request that came meanwhile was signalled to a condition variable on which nobody
+/// waited, and the signal counted as under way for ever after: once the threads had gone idle, nobody was woken for a request before
+/// one of them had been idle for its whole timeout.
+#[test]
+fn a_request_is_not_left_waiting_for_the_idle_timeout() {
+    for _ in 0..100 {
+        let server = ThreadingTcpServer::builder()
+            .idle_thread_timeout(Duration::from_secs(3600))
+            .bind("127.0.0.1:0", handler_fn(echo))
+            .unwrap();
+        let running = server.spawn().unwrap();
+        let address = running.local_addr();
+        // Several at once, so that threads start while others finish.
+        let clients: Vec<_> = (0..6).map(|_| std::thread::spawn(move || ask(address))).collect();
+        for client in clients {
+            assert_eq!(client.join().unwrap().unwrap(), "hello");
+        }
+        // And some when all threads are idle.
+        for _ in 0..3 {
+            assert_eq!(ask(address).unwrap(), "hello");
+        }
+        running.stop().unwrap();
+    }
+}
