@@ -1,0 +1,99 @@
+//! The example programs with Python's own `socket` and `socketserver` on the other end: what interop.py says, as tests of cargo's.
+//!
+//! They need `python3`, its standard library only, and the examples, which `cargo test` builds unless it is told to build one test alone.
+#![cfg(unix)]
+// Clippy lets tests unwrap and panic, but not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{channel, RecvTimeoutError};
+use std::time::Duration;
+
+/// For a whole class of tests. Each of them has a shorter watchdog of its own, which says where it hangs.
+const WATCHDOG: Duration = Duration::from_secs(300);
+
+/// `target/<profile>/examples`; this test runs from `target/<profile>/deps`.
+fn examples() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(Path::parent).expect("a test lies two folders deep").join("examples");
+    for name in ["tcp_echo_server", "threading_echo_server", "tcp_echo_client", "tour"] {
+        assert!(
+            folder.join(name).exists(),
+            "there is no {name} in {}: `cargo test` builds the examples, `cargo test --test interop` alone does not; \
+             run `cargo build --examples` with the same profile and target first",
+            folder.display()
+        );
+    }
+    folder
+}
+
+/// Runs one class of interop.py. Missing Python is a failure: a test that may be left out is one that will be.
+fn run(class: &str) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop.py");
+    let python = Command::new("python3")
+        .arg("-B")
+        .arg(script)
+        .arg(class)
+        .env("EXAMPLES", examples())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // A group of its own, so that the servers it starts can be ended with it.
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run python3, which these tests need: {error}"));
+    let group = python.id();
+
+    let (done, finished) = channel();
+    std::thread::spawn(move || done.send(python.wait_with_output()));
+    let (timed_out, output) = match finished.recv_timeout(WATCHDOG) {
+        Ok(output) => (false, output),
+        Err(RecvTimeoutError::Timeout) => {
+            kill(group);
+            (true, finished.recv().unwrap())
+        }
+        Err(RecvTimeoutError::Disconnected) => panic!("the thread that waits for python3 has panicked"),
+    };
+    let output = output.unwrap();
+    if timed_out || !output.status.success() {
+        kill(group);
+        panic!(
+            "{class} of interop.py {} ({})\n{}{}",
+            if timed_out { "did not end in time" } else { "failed" },
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+fn kill(group: u32) {
+    let _ = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).stderr(Stdio::null()).status();
+}
+
+#[test]
+fn pythons_clients_are_answered_by_the_echo_servers() {
+    run("PythonClients");
+}
+
+#[test]
+fn signals_end_the_servers_with_exit_code_0() {
+    run("Signals");
+}
+
+#[test]
+fn the_echo_client_talks_to_pythons_socketserver() {
+    run("PythonServers");
+}
+
+#[test]
+fn mistakes_get_one_line_and_an_exit_code() {
+    run("Mistakes");
+}
+
+#[test]
+fn the_tour_visits_every_server() {
+    run("Tour");
+}
