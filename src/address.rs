@@ -75,7 +75,8 @@ impl fmt::Display for Address {
     }
 }
 
-fn escaped(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes `text` with its control characters escaped, so that it stays one line.
+pub(crate) fn escaped(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for character in text.chars() {
         if character.is_control() {
             write!(f, "{}", character.escape_default())?;

@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use socketserver::{handler_fn, Connection, ThreadingTcpServer};
@@ -52,4 +53,35 @@ fn a_request_is_not_left_waiting_for_the_idle_timeout() {
         }
         running.stop().unwrap();
     }
+}
+
+/// `Failure` displays as one line by its own documentation, but a line break in a handler's error or panic, perhaps of a client's
+/// making, went into the log as it was.
+#[test]
+fn a_failure_is_one_line_whatever_the_handler_put_into_its_error() {
+    let (failures, failed) = channel();
+    let server = ThreadingTcpServer::builder()
+        .handle_error(move |failure| failures.send(failure.to_string()).unwrap())
+        .bind(
+            "127.0.0.1:0",
+            handler_fn(|request: &mut Connection| {
+                let mut said = String::new();
+                request.read_to_string(&mut said)?;
+                assert!(!said.starts_with("panic"), "{said}");
+                Err(said.into())
+            }),
+        )
+        .unwrap();
+    let running = server.spawn().unwrap();
+    for (said, shown) in [
+        ("x\nERROR forged\r\u{1b}[2K", " failed: x\\nERROR forged\\r\\u{1b}[2K"),
+        ("panic\nERROR forged", " panicked: panic\\nERROR forged"),
+    ] {
+        let mut stream = TcpStream::connect(running.local_addr()).unwrap();
+        stream.write_all(said.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let failure = failed.recv_timeout(WATCHDOG).unwrap();
+        assert!(failure.starts_with("handle of 127.0.0.1:") && failure.ends_with(shown), "{failure:?}");
+    }
+    running.stop().unwrap();
 }

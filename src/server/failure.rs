@@ -4,11 +4,12 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use crate::address::Address;
+use crate::address::{escaped, Address};
 
 /// What `handle_error` is told: what failed, for whom, and how.
 ///
-/// It displays as one line without the peer's data: `handle of 127.0.0.1:4000 failed: connection reset by peer`.
+/// It displays as one line, control characters escaped: `handle of 127.0.0.1:4000 failed: connection reset by peer`. None of the peer's
+/// data is in it, but what a handler put into its error.
 #[derive(Debug)]
 pub struct Failure {
     stage: Stage,
@@ -151,8 +152,14 @@ impl fmt::Display for Stage {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::Error(error) => write!(f, "failed: {error}"),
-            Cause::Panic(message) => write!(f, "panicked: {message}"),
+            Cause::Error(error) => {
+                f.write_str("failed: ")?;
+                escaped(&error.to_string(), f)
+            }
+            Cause::Panic(message) => {
+                f.write_str("panicked: ")?;
+                escaped(message, f)
+            }
         }
     }
 }
