@@ -129,3 +129,8 @@ pub use stream::{Stream, Wait};
 pub use tcp::{TcpServer, ThreadingTcpServer};
 #[cfg(unix)]
 pub use unix::{ThreadingUnixStreamServer, UnixStreamServer};
+
+/// The examples in README.md, compiled and run as those in the documentation are.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
