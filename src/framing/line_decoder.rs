@@ -11,7 +11,7 @@ pub const DEFAULT_MAX_LINE: usize = 64 * 1024;
 
 /// Decodes lines, which end in `\n`.
 ///
-/// Lines are bytes and are given without their terminator; [`utf8`](super::utf8) makes text of one. A last line that
+/// Lines are bytes and are given without their terminator; [`utf8`](fn@super::utf8) makes text of one. A last line that
 /// the end of the stream cuts off is given by [`finish`](Decoder::finish). Use it as [`Decoder`] shows. Python:
 /// `rfile.readline()`, which keeps the terminator, and has no limit unless it is given one.
 ///

@@ -10,7 +10,7 @@
 //! | `rfile.readline()`, `StreamReader.readline` | [`LineDecoder`] |
 //! | a loop of `recv` for a `struct.pack("!I", …)` length and then its bytes, `StreamReader.readexactly` | [`FrameDecoder`] |
 //! | `struct.pack("!I", len(payload)) + payload` | [`LengthPrefix::encode`] |
-//! | `line.decode()` | [`utf8`] |
+//! | `line.decode()` | [`utf8`](fn@utf8) |
 //!
 //! # In a handler that blocks
 //! [`Decoder::read_from`] reads from any [`BufRead`](std::io::BufRead). The message lies in the decoder, so what it was

@@ -5,9 +5,9 @@
 //!
 //! | Python's `socket` | here |
 //! |---|---|
-//! | `getaddrinfo` | [`resolve`], or [`Endpoint::resolve`] for text such as `localhost:80` |
+//! | `getaddrinfo` | [`resolve`](fn@resolve), or [`Endpoint::resolve`] for text such as `localhost:80` |
 //! | `gethostbyname` | [`gethostbyname`] |
-//! | `gethostbyname_ex` | [`resolve`] with [`Family::V4`]; aliases have no safe call on any system |
+//! | `gethostbyname_ex` | [`resolve`](fn@resolve) with [`Family::V4`]; aliases have no safe call on any system |
 //! | `getservbyname`, `getservbyport` | [`getservbyname`], [`getservbyport`] |
 //! | `gethostname` | `gethostname`: on Linux and Android always, elsewhere with the feature `dns-lookup` |
 //! | `gethostbyaddr`, `getnameinfo`, `getfqdn` | the same names, with the feature `dns-lookup` |

@@ -9,7 +9,7 @@ use crate::{Error, Phase, Result};
 
 /// The host's and the service's name of a socket address, each in digits where it has none. Python: `socket.getnameinfo`.
 ///
-/// `kind` says whether the port is TCP's or UDP's. `timeout` as with [`resolve`]. For the digits alone there is
+/// `kind` says whether the port is TCP's or UDP's. `timeout` as with [`resolve`](fn@resolve). For the digits alone there is
 /// [`SocketAddr`]'s `to_string`.
 ///
 /// # Errors
@@ -30,7 +30,7 @@ pub fn getnameinfo(
 
 /// The name of the host with this address. Python: `socket.gethostbyaddr`, without its lists of aliases and addresses.
 ///
-/// `timeout` as with [`resolve`]. Whoever owns the address decides what name it gets: it is no proof of anything until looking
+/// `timeout` as with [`resolve`](fn@resolve). Whoever owns the address decides what name it gets: it is no proof of anything until looking
 /// the name up leads back to the address.
 ///
 /// # Errors
