@@ -1,6 +1,7 @@
 //! The reading half of a [`Connection`].
 
 use std::io::{self, BufRead, Read};
+use std::string::FromUtf8Error;
 
 use super::shared::explain_timeout;
 use super::Connection;
@@ -137,6 +138,24 @@ impl Connection {
         Ok(count)
     }
 
+    /// What can be handed over of a line that is not UTF-8, and the error.
+    fn not_utf8(&mut self, line: FromUtf8Error, read: io::Result<usize>) -> (String, io::Result<usize>) {
+        let error = line.utf8_error();
+        let mut bytes = line.into_bytes();
+        let source = FramingError::InvalidUtf8 { at: error.valid_up_to() };
+        match read {
+            Ok(_) => (String::new(), Err(Error::Framing { address: self.peer.to_string(), source }.into())),
+            // The read failed within a character, such as by a timeout: the whole ones are handed over, the rest waits.
+            Err(failed) if error.error_len().is_none() => {
+                let rest = bytes.split_off(error.valid_up_to());
+                self.input.put_back(&rest);
+                (String::from_utf8(bytes).unwrap_or_default(), Err(failed))
+            }
+            // What is still to come of this line must not look like one.
+            Err(_) => (String::new(), Err(self.broken(source))),
+        }
+    }
+
     /// Ends reading, because nobody knows any more where the next message begins.
     fn broken(&mut self, error: FramingError) -> io::Error {
         self.input.start = self.input.end;
@@ -225,26 +244,21 @@ impl BufRead for Connection {
     /// [`io::ErrorKind::InvalidData`]; it has been read then, and the next call reads the next line. After a timeout the call can be
     /// repeated with the same `line`: what had arrived is in it.
     fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
-        let mut bytes = Vec::new();
-        let result = self.read_until(b'\n', &mut bytes);
-        let text = match std::str::from_utf8(&bytes) {
-            Ok(text) => text,
-            // A read that failed within a character, such as by a timeout: the whole ones are handed over, the rest waits.
-            Err(error) if result.is_err() && error.error_len().is_none() => {
-                let (whole, rest) = bytes.split_at(error.valid_up_to());
-                self.input.put_back(rest);
-                std::str::from_utf8(whole).unwrap_or_default()
-            }
-            Err(error) => {
-                let source = FramingError::InvalidUtf8 { at: error.valid_up_to() };
-                if result.is_err() {
-                    // What is still to come of this line must not look like one.
-                    return Err(self.broken(source));
-                }
-                return Err(Error::Framing { address: self.peer.to_string(), source }.into());
-            }
+        // The line's own memory is read into, when it is empty, so that a loop over lines allocates nothing.
+        let (before, mut bytes) = if line.is_empty() {
+            (None, std::mem::take(line).into_bytes())
+        } else {
+            (Some(std::mem::take(line)), Vec::new())
         };
-        line.push_str(text);
+        let result = self.read_until(b'\n', &mut bytes);
+        let (text, result) = match String::from_utf8(bytes) {
+            Ok(text) => (text, result),
+            Err(error) => self.not_utf8(error, result),
+        };
+        *line = match before {
+            None => text,
+            Some(before) => before + &text,
+        };
         result
     }
 }

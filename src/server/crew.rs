@@ -20,7 +20,9 @@ struct State<J> {
     queue: VecDeque<J>,
     /// Threads that will look at the queue before they do anything else: those that wait, that have been woken, that are starting.
     idle: usize,
-    /// A thread has been woken and has not come yet.
+    /// Those of them that wait and have to be woken.
+    waiting: usize,
+    /// One of those has been woken and has not come yet.
     waking: bool,
     stopped: bool,
 }
@@ -28,7 +30,7 @@ struct State<J> {
 impl<J> Crew<J> {
     pub(crate) fn new() -> Self {
         Crew {
-            state: Mutex::new(State { queue: VecDeque::new(), idle: 0, waking: false, stopped: false }),
+            state: Mutex::new(State { queue: VecDeque::new(), idle: 0, waiting: 0, waking: false, stopped: false }),
             work: Condvar::new(),
         }
     }
@@ -44,7 +46,7 @@ impl<J> Crew<J> {
         }
         // One thread is woken at a time, and wakes the next if there is more to do: a thread that has just finished may be quicker,
         // and then nobody needs to be woken at all.
-        let wake = !std::mem::replace(&mut state.waking, true);
+        let wake = state.wake_one();
         // After the lock, which the woken thread would run into.
         drop(state);
         if wake {
@@ -58,13 +60,8 @@ impl<J> Crew<J> {
     pub(crate) fn give_back(&self) -> Option<J> {
         let mut state = lock(&self.state);
         state.idle -= 1;
-        // A wake-up may have been meant for the thread that did not start.
-        state.waking = false;
         if state.idle < state.queue.len() {
             return state.queue.pop_back();
-        }
-        if !state.queue.is_empty() {
-            self.work.notify_one();
         }
         None
     }
@@ -73,20 +70,16 @@ impl<J> Crew<J> {
     /// there was nothing to do for the idle timeout, or never will be: the thread has to end.
     pub(crate) fn next<P>(&self, finished: Option<P>, idle_timeout: Duration) -> Option<J> {
         let mut state = lock(&self.state);
-        match finished {
-            Some(place) => {
-                state.idle += 1;
-                // Only now, so that whoever gets the place finds this thread idle and has no other started.
-                drop(place);
-            }
-            // A wake-up may have been meant for this thread before it waited for any, and so have met nobody.
-            None => state.waking = false,
+        if let Some(place) = finished {
+            state.idle += 1;
+            // Only now, so that whoever gets the place finds this thread idle and has no other started.
+            drop(place);
         }
         let mut idle_since = None;
         loop {
             if let Some(job) = state.queue.pop_front() {
                 state.idle -= 1;
-                let wake = !state.queue.is_empty() && !std::mem::replace(&mut state.waking, true);
+                let wake = !state.queue.is_empty() && state.wake_one();
                 drop(state);
                 if wake {
                     self.work.notify_one();
@@ -99,7 +92,9 @@ impl<J> Crew<J> {
                 state.idle -= 1;
                 return None;
             }
+            state.waiting += 1;
             state = self.work.wait_timeout(state, left).unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            state.waiting -= 1;
             state.waking = false;
         }
     }
@@ -108,5 +103,12 @@ impl<J> Crew<J> {
     pub(crate) fn stop(&self) {
         lock(&self.state).stopped = true;
         self.work.notify_all();
+    }
+}
+
+impl<J> State<J> {
+    /// Whether to wake a thread now: one that waits, and only if none is on its way, for that one will wake the next.
+    fn wake_one(&mut self) -> bool {
+        self.waiting > 0 && !std::mem::replace(&mut self.waking, true)
     }
 }
