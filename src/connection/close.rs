@@ -84,3 +84,10 @@ impl Connection {
         let _ = stream.shutdown(Shutdown::Write);
     }
 }
+
+impl Drop for Connection {
+    /// A writer that waits for a peer which does not read must not keep the socket open.
+    fn drop(&mut self) {
+        self.shared.close_writers();
+    }
+}
