@@ -41,21 +41,19 @@ impl Connection {
         if self.shared.write_timeout().is_none() {
             self.shared.set_write_timeout(Some(DEFAULT_WRITE_TIMEOUT));
         }
-        if self.input.ended {
-            // Nothing can come any more that a close would answer with a reset.
-            let sent = self.shared.flush();
-            self.shared.close_writers();
-            return sent;
-        }
-        let sent = self.shared.shutdown_write();
+        let ended = self.input.ended;
+        // Where the peer has ended, nothing can come any more that a close would answer with a reset.
+        let sent = if ended { self.shared.flush() } else { self.shared.shutdown_write() };
         self.shared.close_writers();
-        if sent.is_ok() {
-            self.discard(Instant::now() + LINGER);
-        }
         match sent {
             // The peer went first, or the handler had shut this side down: nothing of ours was lost.
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-            sent => sent,
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(error),
+            _ => {
+                if !ended {
+                    self.discard(Instant::now() + LINGER);
+                }
+                Ok(())
+            }
         }
     }
 
