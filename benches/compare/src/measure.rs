@@ -1,0 +1,209 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::resource::{getrusage, UsageWho};
+use nix::time::{clock_getcpuclockid, ClockId};
+use nix::unistd::Pid;
+use serde::{Serialize, Serializer};
+
+/// The processor time of a whole process, in nanoseconds and with the threads that have ended.
+///
+/// The other places this could be read fall short: `/proc/PID/schedstat` has the first thread only, a sum over
+/// `/proc/PID/task` loses the threads that have ended (all the work, with a thread a connection), and `/proc/PID/stat`
+/// counts in ticks of 10 ms.
+#[derive(Clone, Copy)]
+pub struct ProcessClock(ClockId);
+
+impl ProcessClock {
+    pub fn of(pid: u32) -> anyhow::Result<ProcessClock> {
+        let pid = Pid::from_raw(pid.try_into()?);
+        Ok(ProcessClock(clock_getcpuclockid(pid).with_context(|| format!("the processor clock of process {pid}"))?))
+    }
+
+    pub fn of_this_process() -> ProcessClock {
+        ProcessClock(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+    }
+
+    pub fn now(self) -> anyhow::Result<Duration> {
+        Ok(self.0.now().context("reading a processor clock (has the server ended?)")?.into())
+    }
+}
+
+/// Resident memory of a process in bytes.
+///
+/// From `smaps_rollup`, which walks the pages; the sums in `statm` are kept for each processor apart and can be off by
+/// megabytes. Kernel memory (a thread's 16 KiB kernel stack, the sockets) is not in it.
+pub fn resident(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    resident_in(&text).with_context(|| format!("no Rss in {path}"))
+}
+
+fn resident_in(rollup: &str) -> Option<u64> {
+    let kib = rollup.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+    Some(kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// Context switches of all children that have been waited for. The difference around one wait is that child's whole
+/// life, ended threads included, which no file of `/proc` has.
+pub fn switches_of_reaped_children() -> anyhow::Result<u64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    Ok((usage.voluntary_context_switches() + usage.involuntary_context_switches()) as u64)
+}
+
+/// The time all processors together have been busy since the machine was started, for whomever.
+pub fn machine_busy() -> anyhow::Result<Duration> {
+    let text = fs::read_to_string("/proc/stat").context("reading /proc/stat")?;
+    busy_in(&text).context("no processor times in /proc/stat")
+}
+
+/// The first line has ticks of 10 ms: user, nice, system, idle, waiting for a disk, interrupts, soft interrupts.
+fn busy_in(stat: &str) -> Option<Duration> {
+    let times: Vec<u64> = stat.lines().next()?.split_whitespace().skip(1).flat_map(str::parse).collect();
+    let &[user, nice, system, _, _, interrupts, soft_interrupts, ..] = times.as_slice() else { return None };
+    Some(Duration::from_millis(10 * (user + nice + system + interrupts + soft_interrupts)))
+}
+
+/// Connections that have been dropped in this network namespace because a listener's queue was full.
+///
+/// Some of them look complete to the client, whose data then waits for a retransmission; a slow connect alone does not show it.
+pub fn listen_drops() -> anyhow::Result<u64> {
+    let text = fs::read_to_string("/proc/net/netstat").context("reading /proc/net/netstat")?;
+    counter_in(&text, "TcpExt:", "ListenDrops").context("no ListenDrops in /proc/net/netstat")
+}
+
+/// Lines come in pairs, the first with the names and the second with the figures.
+fn counter_in(netstat: &str, group: &str, name: &str) -> Option<u64> {
+    let mut lines = netstat.lines().filter(|line| line.starts_with(group));
+    let (names, figures) = (lines.next()?, lines.next()?);
+    let place = names.split_whitespace().position(|word| word == name)?;
+    figures.split_whitespace().nth(place)?.parse().ok()
+}
+
+/// What one run of one server gave.
+pub type Sample = BTreeMap<Metric, f64>;
+
+/// Everything that is measured, with its name and unit; the order is that of the table's columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    PerSecond,
+    ProcessorUs,
+    ProcessorRatio,
+    P50Us,
+    P99Us,
+    Switches,
+    ServerBusy,
+    LoadBusy,
+    OthersBusy,
+    ConnectMaxMs,
+    ConnectAllMs,
+    AnswerAllMs,
+    ListenDrops,
+    ResidentIdleKib,
+    ResidentUsedKib,
+    IdleUsPerSecond,
+    StopP50Ms,
+    StopP99Ms,
+    StopMaxMs,
+}
+
+impl Metric {
+    pub fn name(self) -> &'static str {
+        self.describe().0
+    }
+
+    pub fn heading(self) -> &'static str {
+        self.describe().1
+    }
+
+    pub fn decimals(self) -> usize {
+        self.describe().2
+    }
+
+    /// The name in JSON, the heading in the table, the decimals shown.
+    fn describe(self) -> (&'static str, &'static str, usize) {
+        match self {
+            Metric::PerSecond => ("exchanges_per_second", "exch/s", 0),
+            Metric::ProcessorUs => ("processor_us_per_exchange", "cpu µs/exch", 2),
+            Metric::ProcessorRatio => ("processor_ratio", "cpu ratio", 2),
+            Metric::P50Us => ("latency_p50_us", "p50 µs", 0),
+            Metric::P99Us => ("latency_p99_us", "p99 µs", 0),
+            Metric::Switches => ("context_switches_per_exchange", "switches/exch", 2),
+            Metric::ServerBusy => ("server_busy_percent", "server %", 0),
+            Metric::LoadBusy => ("load_busy_percent", "load %", 0),
+            Metric::OthersBusy => ("others_busy_percent", "others %", 0),
+            Metric::ConnectMaxMs => ("slowest_connect_ms", "slowest connect ms", 1),
+            Metric::ConnectAllMs => ("all_connected_ms", "all connected ms", 0),
+            Metric::AnswerAllMs => ("all_answered_ms", "all answered ms", 0),
+            Metric::ListenDrops => ("listen_drops", "drops", 0),
+            Metric::ResidentIdleKib => ("resident_kib_idle", "KiB idle", 2),
+            Metric::ResidentUsedKib => ("resident_kib_used", "KiB once used", 2),
+            Metric::IdleUsPerSecond => ("idle_processor_us_per_second", "idle cpu µs/s", 0),
+            Metric::StopP50Ms => ("stop_p50_ms", "p50 ms", 3),
+            Metric::StopP99Ms => ("stop_p99_ms", "p99 ms", 3),
+            Metric::StopMaxMs => ("stop_max_ms", "max ms", 3),
+        }
+    }
+}
+
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// The middle of the values; of an even number, the mean of the two in the middle. None of none.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    Some(if values.len() % 2 == 1 { upper } else { (values[values.len() / 2 - 1] + upper) / 2.0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+    use std::time::Instant;
+
+    #[test]
+    fn median_of_odd_even_and_none() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(Vec::new()), None);
+    }
+
+    #[test]
+    fn resident_memory_is_read_in_bytes() {
+        assert_eq!(resident_in("00400000-7ffd r\nRss:                 960 kB\nPss: 1 kB\n"), Some(960 * 1024));
+        assert_eq!(resident_in("Pss: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn busy_time_is_all_but_idle_and_waiting() {
+        let stat = "cpu  1 2 3 100 100 4 5 0 0 0\ncpu0 9 9 9 9 9 9 9 0 0 0\n";
+        assert_eq!(busy_in(stat), Some(Duration::from_millis(150)));
+        assert_eq!(busy_in("cpu  1 2 3\n"), None);
+    }
+
+    #[test]
+    fn a_counter_is_found_by_its_group_and_name() {
+        let text = "IpExt: Drops\nIpExt: 7\nTcpExt: Other Drops\nTcpExt: 1 2\n";
+        assert_eq!(counter_in(text, "TcpExt:", "Drops"), Some(2));
+        assert_eq!(counter_in(text, "TcpExt:", "None"), None);
+    }
+
+    #[test]
+    fn the_clock_of_a_process_keeps_the_time_of_ended_threads() {
+        let clock = ProcessClock::of(std::process::id()).unwrap();
+        let before = clock.now().unwrap();
+        let worker = thread::spawn(|| {
+            let own = ClockId::CLOCK_THREAD_CPUTIME_ID;
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while Duration::from(own.now().unwrap()) < Duration::from_millis(30) && Instant::now() < deadline {}
+        });
+        worker.join().unwrap();
+        assert!(clock.now().unwrap() - before >= Duration::from_millis(30));
+    }
+}

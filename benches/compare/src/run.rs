@@ -1,0 +1,198 @@
+use std::time::Duration;
+
+use anyhow::Context;
+use hdrhistogram::Histogram;
+
+use crate::cli::Options;
+use crate::load::closed_loop::{ClosedLoop, Totals};
+use crate::load::crowd::Crowd;
+use crate::machine::Machine;
+use crate::measure::{listen_drops, Metric, Sample};
+use crate::process::{self, Server};
+use crate::report::{Report, Row, ScenarioReport};
+use crate::scenario::{Lifetime, Load, Scenario};
+use crate::servers::{Kind, Settings};
+
+/// Before the window: threads are started, caches and branch predictors filled.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// How long one server is measured before it is the next one's turn. A shared machine changes its speed from second to
+/// second; in so short a time it is the same for all of them.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// Runs the scenarios one after the other.
+pub fn all(options: &Options, machine: Machine) -> anyhow::Result<Report> {
+    let scenarios = options.scenarios.iter().map(|scenario| run(scenario, options, &machine)).collect();
+    let window_seconds = options.window.as_secs_f64();
+    Ok(Report { machine, rounds: options.rounds, window_seconds, scenarios })
+}
+
+/// Every round has each server once, in a new process.
+fn run(scenario: &Scenario, options: &Options, machine: &Machine) -> ScenarioReport {
+    let peers = if options.peers.is_empty() { scenario.peers } else { &options.peers };
+    let (built_in, missing): (Vec<Kind>, Vec<Kind>) = peers.iter().partition(|kind| kind.is_built_in());
+    let mut rows: Vec<Row> = built_in.iter().copied().map(Row::new).collect();
+    for round in 1..=options.rounds {
+        let progress = |kind: Kind, result: &anyhow::Result<Sample>| {
+            let shown = match result {
+                Ok(sample) => show(sample),
+                Err(error) => format!("failed: {error:#}"),
+            };
+            eprintln!("[{}] round {round} of {}, {}: {shown}", scenario.name, options.rounds, kind.name());
+        };
+        let results = measure(scenario, &built_in, options.window, machine, &progress);
+        for (row, result) in rows.iter_mut().zip(results) {
+            row.push(result);
+        }
+    }
+    let left_out = missing.into_iter().map(Kind::name).collect();
+    let mut report =
+        ScenarioReport { name: scenario.name, title: scenario.title, rows, verdicts: Vec::new(), left_out };
+    report.complete();
+    // Servers chosen by hand are compared among themselves; the targets are for the scenario's own.
+    if options.peers.is_empty() {
+        report.verdicts = scenario.targets.iter().map(|target| target.judge(&report)).collect();
+    }
+    report
+}
+
+/// One round: a result for each of the servers, told to `progress` as it comes.
+fn measure(
+    scenario: &Scenario,
+    kinds: &[Kind],
+    window: Duration,
+    machine: &Machine,
+    progress: &dyn Fn(Kind, &anyhow::Result<Sample>),
+) -> Vec<anyhow::Result<Sample>> {
+    let settings = Settings {
+        buffer: scenario.load.buffer(),
+        // Room for connections that the server has not yet seen to be closed.
+        connections: scenario.load.connections().max(1024),
+        cpu: machine.server_cpu,
+    };
+    let told = |kind: Kind, result: anyhow::Result<Sample>| {
+        progress(kind, &result);
+        result
+    };
+    match scenario.load {
+        Load::Exchanges { connections, bytes, lifetime } => {
+            let start = |&kind| Contender::start(kind, &settings, connections, bytes, lifetime);
+            let mut contenders: Vec<_> = kinds.iter().map(start).collect();
+            take_turns(&mut contenders, window);
+            let ended = kinds.iter().zip(contenders);
+            ended.map(|(&kind, contender)| told(kind, contender.and_then(Contender::finish))).collect()
+        }
+        Load::Crowd { connections, hold } => {
+            let one = |&kind| told(kind, crowd(kind, &settings, connections, hold));
+            kinds.iter().map(one).collect()
+        }
+        Load::Stops { times } => {
+            let one = |&kind| told(kind, stops(kind, times, machine.server_cpu));
+            kinds.iter().map(one).collect()
+        }
+    }
+}
+
+/// A server that is up, with its connections, and what has been measured on it so far.
+struct Contender {
+    server: Server,
+    load: ClosedLoop,
+    totals: Totals,
+}
+
+impl Contender {
+    fn start(
+        kind: Kind,
+        settings: &Settings,
+        connections: usize,
+        bytes: usize,
+        lifetime: Lifetime,
+    ) -> anyhow::Result<Contender> {
+        let server = Server::start(kind, settings)?;
+        let mut load = ClosedLoop::new(server.address(), connections, bytes, lifetime)?;
+        load.prepare()?;
+        load.slice(WARM_UP, server.clock())?;
+        load.forget_latencies();
+        Ok(Contender { server, load, totals: Totals::default() })
+    }
+
+    fn slice(&mut self, time: Duration) -> anyhow::Result<()> {
+        self.totals += self.load.slice(time, self.server.clock())?;
+        Ok(())
+    }
+
+    fn finish(self) -> anyhow::Result<Sample> {
+        let Contender { server, load, totals } = self;
+        let (exchanges_in_all, latencies) = (load.exchanges(), load.latencies().clone());
+        drop(load);
+        let switches = server.stop()?;
+        let exchanges = totals.exchanges as f64;
+        let percent = |time: Duration| time.as_secs_f64() * 100.0 / totals.elapsed.as_secs_f64();
+        let others = totals.machine_time.saturating_sub(totals.server_time + totals.load_time);
+        Ok(Sample::from([
+            (Metric::PerSecond, exchanges / totals.elapsed.as_secs_f64()),
+            (Metric::ProcessorUs, totals.server_time.as_secs_f64() * 1e6 / exchanges),
+            (Metric::P50Us, latencies.value_at_quantile(0.5) as f64 / 1e3),
+            (Metric::P99Us, latencies.value_at_quantile(0.99) as f64 / 1e3),
+            (Metric::Switches, switches as f64 / exchanges_in_all as f64),
+            (Metric::ServerBusy, percent(totals.server_time)),
+            (Metric::LoadBusy, percent(totals.load_time)),
+            (Metric::OthersBusy, percent(others)),
+        ]))
+    }
+}
+
+/// A B C A B C until each has had its window. One that fails is out of the round, and its process ended.
+fn take_turns(contenders: &mut [anyhow::Result<Contender>], window: Duration) {
+    let mut left = window;
+    while !left.is_zero() {
+        let time = left.min(SLICE);
+        left -= time;
+        for contender in contenders.iter_mut() {
+            if let Ok(running) = contender {
+                if let Err(error) = running.slice(time) {
+                    *contender = Err(error);
+                }
+            }
+        }
+    }
+}
+
+fn crowd(kind: Kind, settings: &Settings, connections: usize, hold: Option<Duration>) -> anyhow::Result<Sample> {
+    let server = Server::start(kind, settings)?;
+    let drops_before = listen_drops()?;
+    let outcome = Crowd::run(&server, connections, hold)?;
+    let drops = listen_drops()? - drops_before;
+    server.stop()?;
+    let mut sample = Sample::from([
+        (Metric::ConnectMaxMs, outcome.slowest_connect.as_secs_f64() * 1e3),
+        (Metric::ConnectAllMs, outcome.all_connected.as_secs_f64() * 1e3),
+        (Metric::AnswerAllMs, outcome.all_answered.as_secs_f64() * 1e3),
+        (Metric::ListenDrops, drops as f64),
+    ]);
+    if let (Some(held), Some(hold)) = (outcome.held, hold) {
+        let each = |resident: u64| (resident as f64 - held.resident_before as f64) / 1024.0 / connections as f64;
+        sample.insert(Metric::ResidentIdleKib, each(held.resident_idle));
+        sample.insert(Metric::ResidentUsedKib, each(held.resident_used));
+        sample.insert(Metric::IdleUsPerSecond, held.idle_time.as_secs_f64() * 1e6 / hold.as_secs_f64());
+    }
+    Ok(sample)
+}
+
+fn stops(kind: Kind, times: usize, cpu: usize) -> anyhow::Result<Sample> {
+    let mut took = Histogram::<u64>::new(3)?;
+    for line in process::measure_stops(kind, times, cpu)?.lines() {
+        took.record(line.parse().with_context(|| format!("not a number of nanoseconds: {line:?}"))?)?;
+    }
+    anyhow::ensure!(took.len() == times as u64, "{} stops instead of {times}", took.len());
+    Ok(Sample::from([
+        (Metric::StopP50Ms, took.value_at_quantile(0.5) as f64 / 1e6),
+        (Metric::StopP99Ms, took.value_at_quantile(0.99) as f64 / 1e6),
+        (Metric::StopMaxMs, took.max() as f64 / 1e6),
+    ]))
+}
+
+fn show(sample: &Sample) -> String {
+    let figures = sample.iter().map(|(metric, value)| format!("{} {value:.*}", metric.heading(), metric.decimals()));
+    figures.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,114 @@
+use std::time::Duration;
+
+use crate::measure::Metric;
+use crate::report::target::Target;
+use crate::servers::Kind;
+
+/// One kind of load, the servers it is put on, and what is expected of them.
+pub struct Scenario {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub load: Load,
+    /// The first one is what the ratios are taken to.
+    pub peers: &'static [Kind],
+    pub targets: &'static [Target],
+}
+
+pub enum Load {
+    /// A closed loop: every connection sends, waits for the whole echo and sends again.
+    Exchanges { connections: usize, bytes: usize, lifetime: Lifetime },
+    /// Many connections opened as fast as they can be, answered once each. With `hold` they are first left idle for
+    /// so long, and stay after their answer; without, each leaves when it has its answer.
+    Crowd { connections: usize, hold: Option<Duration> },
+    /// An idle server started and stopped so many times, in one process.
+    Stops { times: usize },
+}
+
+/// How long a connection of [`Load::Exchanges`] lives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    WholeRun,
+    OneExchange,
+}
+
+impl Load {
+    /// What the server's handlers read into: room for one message, and a page at least.
+    pub fn buffer(&self) -> usize {
+        match self {
+            Load::Exchanges { bytes, .. } => (*bytes).max(4096),
+            Load::Crowd { .. } | Load::Stops { .. } => 4096,
+        }
+    }
+
+    pub fn connections(&self) -> usize {
+        match self {
+            Load::Exchanges { connections, .. } | Load::Crowd { connections, .. } => *connections,
+            Load::Stops { .. } => 0,
+        }
+    }
+}
+
+pub fn named(name: &str) -> Result<&'static Scenario, String> {
+    ALL.iter().find(|scenario| scenario.name == name).ok_or_else(|| {
+        let names: Vec<_> = ALL.iter().map(|scenario| scenario.name).collect();
+        format!("no such scenario; there are {}", names.join(", "))
+    })
+}
+
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "connect",
+        title: "connect, 64-byte echo, close: 32 clients at a time",
+        load: Load::Exchanges { connections: 32, bytes: 64, lifetime: Lifetime::OneExchange },
+        peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading, Kind::Sequential],
+        targets: &[Target::of(Kind::Threading, Metric::ProcessorUs, 1.4).times(Kind::Epoll)],
+    },
+    Scenario {
+        name: "echo-64",
+        title: "64-byte echo over 64 connections",
+        load: Load::Exchanges { connections: 64, bytes: 64, lifetime: Lifetime::WholeRun },
+        peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading],
+        targets: &[Target::of(Kind::Threading, Metric::ProcessorUs, 1.0).times(Kind::StdThreads).within_noise()],
+    },
+    Scenario {
+        name: "echo-1000",
+        title: "64-byte echo over 1,000 connections",
+        load: Load::Exchanges { connections: 1000, bytes: 64, lifetime: Lifetime::WholeRun },
+        peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading],
+        targets: &[],
+    },
+    Scenario {
+        name: "echo-64k",
+        title: "64 KiB echo over 16 connections",
+        load: Load::Exchanges { connections: 16, bytes: 64 * 1024, lifetime: Lifetime::WholeRun },
+        peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading],
+        targets: &[],
+    },
+    Scenario {
+        name: "burst",
+        title: "10,000 clients connecting at once, one 64-byte echo each",
+        load: Load::Crowd { connections: 10_000, hold: None },
+        peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading],
+        targets: &[Target::of(Kind::Threading, Metric::ConnectMaxMs, 900.0)],
+    },
+    Scenario {
+        name: "idle",
+        title: "4,000 connections left idle for 2 s, then one 64-byte echo each",
+        load: Load::Crowd { connections: 4000, hold: Some(Duration::from_secs(2)) },
+        peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading],
+        targets: &[
+            Target::of(Kind::Threading, Metric::ResidentIdleKib, 24.0),
+            Target::of(Kind::Threading, Metric::ResidentUsedKib, 24.0),
+        ],
+    },
+    Scenario {
+        name: "shutdown",
+        title: "shutdown to serve_forever returned, idle, 1,000 starts",
+        load: Load::Stops { times: 1000 },
+        peers: &[Kind::Threading, Kind::Sequential],
+        targets: &[
+            Target::of(Kind::Threading, Metric::StopP99Ms, 10.0),
+            Target::of(Kind::Sequential, Metric::StopP99Ms, 10.0),
+        ],
+    },
+];

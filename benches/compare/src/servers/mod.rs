@@ -1,0 +1,127 @@
+//! The servers that are measured, a file each. All of them echo until the client closes, read into a buffer of the same
+//! size, and have NODELAY on; what differs is how they come to the next byte.
+
+mod epoll;
+#[cfg(feature = "ours")]
+mod socketserver;
+mod std_threads;
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::machine;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Epoll,
+    StdThreads,
+    Threading,
+    Sequential,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 4] = [Kind::Epoll, Kind::StdThreads, Kind::Threading, Kind::Sequential];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Epoll => "epoll",
+            Kind::StdThreads => "std-threads",
+            Kind::Threading => "threading",
+            Kind::Sequential => "sequential",
+        }
+    }
+
+    pub const fn about(self) -> &'static str {
+        match self {
+            Kind::Epoll => "a hand-written single-threaded epoll loop, the limit",
+            Kind::StdThreads => "std alone, a thread spawned for every connection",
+            Kind::Threading => "socketserver::ThreadingTcpServer",
+            Kind::Sequential => "socketserver::TcpServer, one connection after the other",
+        }
+    }
+
+    /// Whether this build has it.
+    pub const fn is_built_in(self) -> bool {
+        cfg!(feature = "ours") || matches!(self, Kind::Epoll | Kind::StdThreads)
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Kind, String> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+            format!("no such server; there are {}", names.join(", "))
+        })
+    }
+}
+
+/// What a server is told.
+#[derive(Clone)]
+pub struct Settings {
+    /// Bytes of a handler's buffer.
+    pub buffer: usize,
+    /// Connections that it must serve at once.
+    pub connections: usize,
+    pub cpu: usize,
+}
+
+/// A server that listens and serves on threads of its own.
+struct Started {
+    address: SocketAddr,
+    /// Ends it where there is something to end; the others end with the process.
+    stop: Box<dyn FnOnce() -> anyhow::Result<()>>,
+}
+
+/// With the backlog that socketserver has: std's 128 is too few for a crowd, and would be what is measured.
+fn listen() -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    // To listen again sets the backlog anew.
+    rustix::net::listen(&listener, 4096)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// Serves until standard input is closed, having said on standard output where.
+pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
+    machine::pin(settings.cpu)?;
+    machine::raise_descriptor_limit()?;
+    let started = match kind {
+        Kind::Epoll => epoll::start(settings)?,
+        Kind::StdThreads => std_threads::start(settings)?,
+        #[cfg(feature = "ours")]
+        Kind::Threading => socketserver::start_threading(settings)?,
+        #[cfg(feature = "ours")]
+        Kind::Sequential => socketserver::start_sequential(settings)?,
+        #[cfg(not(feature = "ours"))]
+        Kind::Threading | Kind::Sequential => anyhow::bail!("{} needs --features ours", kind.name()),
+    };
+    let mut output = io::stdout();
+    writeln!(output, "listening on {}", started.address)?;
+    output.flush()?;
+    io::stdin().read_to_end(&mut Vec::new())?;
+    (started.stop)()
+}
+
+/// Starts and stops an idle server so often and prints how long each stop took, in nanoseconds and one a line.
+pub fn measure_stops(kind: Kind, times: usize, cpu: usize) -> anyhow::Result<()> {
+    machine::pin(cpu)?;
+    let mut output = io::stdout().lock();
+    for _ in 0..times {
+        writeln!(output, "{}", time_stop(kind)?.as_nanos())?;
+    }
+    Ok(())
+}
+
+fn time_stop(kind: Kind) -> anyhow::Result<Duration> {
+    match kind {
+        #[cfg(feature = "ours")]
+        Kind::Threading => socketserver::time_threading_stop(),
+        #[cfg(feature = "ours")]
+        Kind::Sequential => socketserver::time_sequential_stop(),
+        _ => anyhow::bail!("{} is not stopped from inside its process, so there is nothing to time", kind.name()),
+    }
+}

@@ -1,0 +1,81 @@
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use socketserver::{Connection, Handler, HandlerResult, TcpServer, ThreadingTcpServer};
+
+use super::{Settings, Started};
+
+/// The builder refuses a higher ceiling; a larger crowd waits its turn in the kernel's queue.
+const MOST_THREADS: usize = 8000;
+
+/// Time for a server that has just been started to come to rest, so that its stop is measured from its idle wait.
+const COME_TO_REST: Duration = Duration::from_millis(2);
+
+#[derive(Clone)]
+struct Echo(usize);
+
+impl Handler for Echo {
+    fn handle(&mut self, request: &mut Connection) -> HandlerResult {
+        let mut buffer = vec![0; self.0];
+        loop {
+            let read = request.read(&mut buffer)?;
+            if read == 0 {
+                return Ok(());
+            }
+            request.write_all(&buffer[..read])?;
+        }
+    }
+}
+
+/// The two servers are one type with different parameters; this is what is done with either.
+macro_rules! start {
+    ($server:expr) => {{
+        let server = $server;
+        let address: SocketAddr = server.local_addr();
+        let handle = server.handle();
+        let running = server.spawn()?;
+        let stop = Box::new(move || {
+            handle.shutdown();
+            running.join()?;
+            Ok(())
+        });
+        Ok(Started { address, stop })
+    }};
+}
+
+macro_rules! time_stop {
+    ($server:expr) => {{
+        let mut server = $server;
+        let handle = server.handle();
+        let serving = thread::spawn(move || {
+            let report = server.serve_forever();
+            (Instant::now(), report)
+        });
+        thread::sleep(COME_TO_REST);
+        let asked = Instant::now();
+        handle.shutdown();
+        let (returned, report) = serving.join().ok().context("serve_forever panicked")?;
+        report?;
+        Ok(returned - asked)
+    }};
+}
+
+pub fn start_threading(settings: &Settings) -> anyhow::Result<Started> {
+    let ceiling = settings.connections.clamp(1, MOST_THREADS);
+    start!(ThreadingTcpServer::builder().max_connections(ceiling).bind("127.0.0.1:0", Echo(settings.buffer))?)
+}
+
+pub fn start_sequential(settings: &Settings) -> anyhow::Result<Started> {
+    start!(TcpServer::bind("127.0.0.1:0", Echo(settings.buffer))?)
+}
+
+pub fn time_threading_stop() -> anyhow::Result<Duration> {
+    time_stop!(ThreadingTcpServer::bind("127.0.0.1:0", Echo(4096))?)
+}
+
+pub fn time_sequential_stop() -> anyhow::Result<Duration> {
+    time_stop!(TcpServer::bind("127.0.0.1:0", Echo(4096))?)
+}
