@@ -111,14 +111,14 @@ impl Shared {
     /// Writes all of `buf`, in one piece as seen by other writers.
     pub(crate) fn write_all(&self, buf: &[u8]) -> io::Result<()> {
         let turn = self.take_turn()?;
-        turn.send_queued()?;
+        turn.send_earlier()?;
         turn.send_message(buf)
     }
 
     /// Writes some of `buf`.
     pub(crate) fn write(&self, buf: &[u8]) -> io::Result<usize> {
         let turn = self.take_turn()?;
-        turn.send_queued()?;
+        turn.send_earlier()?;
         turn.send_some(buf)
     }
 
@@ -180,7 +180,7 @@ impl Shared {
         let shared = Arc::clone(self);
         let sender = std::thread::Builder::new().name("socketserver-sender".into()).spawn(move || {
             let wait = shared.wait(&lock(&shared.side));
-            drop(Turn { shared: &shared, wait });
+            drop(Turn { shared: &shared, wait, queued: true });
         });
         if let Err(error) = sender {
             // The queue stays and goes out with the next write, or at the close.
@@ -218,7 +218,7 @@ impl Shared {
         }
         self.check(&side)?;
         side.writing = true;
-        Ok(Turn { shared: self, wait: self.wait(&side) })
+        Ok(Turn { shared: self, wait: self.wait(&side), queued: !side.queue.is_empty() })
     }
 
     fn wait_for_turn<'a>(
@@ -305,10 +305,20 @@ impl fmt::Debug for Shared {
 struct Turn<'a> {
     shared: &'a Shared,
     wait: Wait,
+    /// Something was queued before this turn.
+    queued: bool,
 }
 
 impl Turn<'_> {
     /// Sends what was queued before this turn.
+    fn send_earlier(&self) -> io::Result<()> {
+        if self.queued {
+            self.send_queued()?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is queued until nothing is.
     fn send_queued(&self) -> io::Result<()> {
         loop {
             let queue = std::mem::take(&mut lock(&self.shared.side).queue);

@@ -39,12 +39,11 @@ pub fn help() -> String {
          scenarios:\n",
     );
     for scenario in scenario::ALL {
-        text += &format!("  {:<12} {}\n", scenario.name, scenario.title);
+        text += &format!("  {:<18} {}\n", scenario.name, scenario.title);
     }
     text += "\nservers:\n";
     for kind in Kind::ALL {
-        let missing = if kind.is_built_in() { "" } else { " (left out of this build: needs --features ours)" };
-        text += &format!("  {:<12} {}{missing}\n", kind.name(), kind.about());
+        text += &format!("  {:<18} {}\n", kind.name(), kind.about());
     }
     text
 }

@@ -30,8 +30,7 @@ pub fn all(options: &Options, machine: Machine) -> anyhow::Result<Report> {
 /// Every round has each server once, in a new process.
 fn run(scenario: &Scenario, options: &Options, machine: &Machine) -> ScenarioReport {
     let peers = if options.peers.is_empty() { scenario.peers } else { &options.peers };
-    let (built_in, missing): (Vec<Kind>, Vec<Kind>) = peers.iter().partition(|kind| kind.is_built_in());
-    let mut rows: Vec<Row> = built_in.iter().copied().map(Row::new).collect();
+    let mut rows: Vec<Row> = peers.iter().copied().map(Row::new).collect();
     for round in 1..=options.rounds {
         let progress = |kind: Kind, result: &anyhow::Result<Sample>| {
             let shown = match result {
@@ -40,14 +39,12 @@ fn run(scenario: &Scenario, options: &Options, machine: &Machine) -> ScenarioRep
             };
             eprintln!("[{}] round {round} of {}, {}: {shown}", scenario.name, options.rounds, kind.name());
         };
-        let results = measure(scenario, &built_in, options.window, machine, &progress);
+        let results = measure(scenario, peers, options.window, machine, &progress);
         for (row, result) in rows.iter_mut().zip(results) {
             row.push(result);
         }
     }
-    let left_out = missing.into_iter().map(Kind::name).collect();
-    let mut report =
-        ScenarioReport { name: scenario.name, title: scenario.title, rows, verdicts: Vec::new(), left_out };
+    let mut report = ScenarioReport { name: scenario.name, title: scenario.title, rows, verdicts: Vec::new() };
     report.complete();
     // Servers chosen by hand are compared among themselves; the targets are for the scenario's own.
     if options.peers.is_empty() {

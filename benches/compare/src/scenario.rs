@@ -67,8 +67,12 @@ pub const ALL: &[Scenario] = &[
         name: "echo-64",
         title: "64-byte echo over 64 connections",
         load: Load::Exchanges { connections: 64, bytes: 64, lifetime: Lifetime::WholeRun },
-        peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading],
-        targets: &[Target::of(Kind::Threading, Metric::ProcessorUs, 1.0).times(Kind::StdThreads).within_noise()],
+        peers: &[Kind::Epoll, Kind::StdThreads, Kind::StdThreadsTimed, Kind::Threading, Kind::ThreadingUntimed],
+        targets: &[
+            Target::of(Kind::Threading, Metric::ProcessorUs, 1.0).times(Kind::StdThreads).within_noise(),
+            Target::of(Kind::Threading, Metric::ProcessorUs, 1.0).times(Kind::StdThreadsTimed).within_noise(),
+            Target::of(Kind::ThreadingUntimed, Metric::ProcessorUs, 1.0).times(Kind::StdThreads).within_noise(),
+        ],
     },
     Scenario {
         name: "echo-1000",

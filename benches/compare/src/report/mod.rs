@@ -25,8 +25,6 @@ pub struct ScenarioReport {
     pub title: &'static str,
     pub rows: Vec<Row>,
     pub verdicts: Vec<Verdict>,
-    /// Servers that this build does not have.
-    pub left_out: Vec<&'static str>,
 }
 
 /// One server in one scenario.

@@ -39,9 +39,6 @@ fn render_scenario(scenario: &ScenarioReport) -> String {
     for row in scenario.rows.iter().filter(|row| !row.failures.is_empty()) {
         let _ = writeln!(text, "  FAILED {} in {} rounds: {}", row.peer.name(), row.failures.len(), row.failures[0]);
     }
-    if !scenario.left_out.is_empty() {
-        let _ = writeln!(text, "  left out of this build (needs --features ours): {}", scenario.left_out.join(", "));
-    }
     text
 }
 

@@ -80,7 +80,7 @@ mod tests {
     }
 
     fn report(rows: Vec<Row>) -> ScenarioReport {
-        let mut report = ScenarioReport { name: "", title: "", rows, verdicts: Vec::new(), left_out: Vec::new() };
+        let mut report = ScenarioReport { name: "", title: "", rows, verdicts: Vec::new() };
         report.complete();
         report
     }

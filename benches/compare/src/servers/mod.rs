@@ -2,7 +2,6 @@
 //! size, and have NODELAY on; what differs is how they come to the next byte.
 
 mod epoll;
-#[cfg(feature = "ours")]
 mod socketserver;
 mod std_threads;
 
@@ -17,18 +16,29 @@ use crate::machine;
 pub enum Kind {
     Epoll,
     StdThreads,
+    StdThreadsTimed,
     Threading,
+    ThreadingUntimed,
     Sequential,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Epoll, Kind::StdThreads, Kind::Threading, Kind::Sequential];
+    pub const ALL: [Kind; 6] = [
+        Kind::Epoll,
+        Kind::StdThreads,
+        Kind::StdThreadsTimed,
+        Kind::Threading,
+        Kind::ThreadingUntimed,
+        Kind::Sequential,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Epoll => "epoll",
             Kind::StdThreads => "std-threads",
+            Kind::StdThreadsTimed => "std-threads-timed",
             Kind::Threading => "threading",
+            Kind::ThreadingUntimed => "threading-untimed",
             Kind::Sequential => "sequential",
         }
     }
@@ -37,14 +47,11 @@ impl Kind {
         match self {
             Kind::Epoll => "a hand-written single-threaded epoll loop, the limit",
             Kind::StdThreads => "std alone, a thread spawned for every connection",
-            Kind::Threading => "socketserver::ThreadingTcpServer",
+            Kind::StdThreadsTimed => "the same with the read and write timeouts that socketserver has by default",
+            Kind::Threading => "socketserver::ThreadingTcpServer with its defaults",
+            Kind::ThreadingUntimed => "socketserver::ThreadingTcpServer without read and write timeouts",
             Kind::Sequential => "socketserver::TcpServer, one connection after the other",
         }
-    }
-
-    /// Whether this build has it.
-    pub const fn is_built_in(self) -> bool {
-        cfg!(feature = "ours") || matches!(self, Kind::Epoll | Kind::StdThreads)
     }
 }
 
@@ -91,13 +98,11 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
     machine::raise_descriptor_limit()?;
     let started = match kind {
         Kind::Epoll => epoll::start(settings)?,
-        Kind::StdThreads => std_threads::start(settings)?,
-        #[cfg(feature = "ours")]
-        Kind::Threading => socketserver::start_threading(settings)?,
-        #[cfg(feature = "ours")]
+        Kind::StdThreads => std_threads::start(settings, false)?,
+        Kind::StdThreadsTimed => std_threads::start(settings, true)?,
+        Kind::Threading => socketserver::start_threading(settings, true)?,
+        Kind::ThreadingUntimed => socketserver::start_threading(settings, false)?,
         Kind::Sequential => socketserver::start_sequential(settings)?,
-        #[cfg(not(feature = "ours"))]
-        Kind::Threading | Kind::Sequential => anyhow::bail!("{} needs --features ours", kind.name()),
     };
     let mut output = io::stdout();
     writeln!(output, "listening on {}", started.address)?;
@@ -118,9 +123,7 @@ pub fn measure_stops(kind: Kind, times: usize, cpu: usize) -> anyhow::Result<()>
 
 fn time_stop(kind: Kind) -> anyhow::Result<Duration> {
     match kind {
-        #[cfg(feature = "ours")]
         Kind::Threading => socketserver::time_threading_stop(),
-        #[cfg(feature = "ours")]
         Kind::Sequential => socketserver::time_sequential_stop(),
         _ => anyhow::bail!("{} is not stopped from inside its process, so there is nothing to time", kind.name()),
     }

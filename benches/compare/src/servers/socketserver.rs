@@ -63,9 +63,13 @@ macro_rules! time_stop {
     }};
 }
 
-pub fn start_threading(settings: &Settings) -> anyhow::Result<Started> {
+pub fn start_threading(settings: &Settings, timed: bool) -> anyhow::Result<Started> {
     let ceiling = settings.connections.clamp(1, MOST_THREADS);
-    start!(ThreadingTcpServer::builder().max_connections(ceiling).bind("127.0.0.1:0", Echo(settings.buffer))?)
+    let mut builder = ThreadingTcpServer::builder().max_connections(ceiling);
+    if !timed {
+        builder = builder.read_timeout(None).write_timeout(None);
+    }
+    start!(builder.bind("127.0.0.1:0", Echo(settings.buffer))?)
 }
 
 pub fn start_sequential(settings: &Settings) -> anyhow::Result<Started> {

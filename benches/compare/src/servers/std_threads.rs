@@ -1,24 +1,30 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::thread;
+use std::time::Duration;
 
 use super::{listen, Settings, Started};
 
-/// The server anyone writes first: accept, spawn, read and write.
-pub fn start(settings: &Settings) -> anyhow::Result<Started> {
+/// The server anyone writes first: accept, spawn, read and write. `timed` with the timeouts that socketserver sets by default, which
+/// cost the kernel a timer for each read that waits.
+pub fn start(settings: &Settings, timed: bool) -> anyhow::Result<Started> {
     let (listener, address) = listen()?;
     let buffer = settings.buffer;
     thread::spawn(move || {
         for stream in listener.incoming() {
             let stream = stream.expect("accept");
-            thread::spawn(move || echo(stream, buffer));
+            thread::spawn(move || echo(stream, buffer, timed));
         }
     });
     Ok(Started { address, stop: Box::new(|| Ok(())) })
 }
 
-fn echo(mut stream: TcpStream, buffer: usize) -> io::Result<()> {
+fn echo(mut stream: TcpStream, buffer: usize, timed: bool) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    if timed {
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(30)))?;
+    }
     let mut buffer = vec![0; buffer];
     loop {
         let read = stream.read(&mut buffer)?;
