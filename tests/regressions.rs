@@ -5,9 +5,10 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use socketserver::{handler_fn, Connection, ThreadingTcpServer};
+use socketserver::{handler_fn, Connection, ServerHandle, ThreadingTcpServer};
 
 /// What takes so long has failed.
 const WATCHDOG: Duration = Duration::from_secs(20);
@@ -84,4 +85,29 @@ fn a_failure_is_one_line_whatever_the_handler_put_into_its_error() {
         assert!(failure.starts_with("handle of 127.0.0.1:") && failure.ends_with(shown), "{failure:?}");
     }
     running.stop().unwrap();
+}
+
+/// A stop that came while `service_actions` ran had the listener closed elsewhere, and the serving thread went on to accept from it:
+/// `serve_forever` returned `Error::Accept` rather than its report.
+#[test]
+fn a_stop_during_service_actions_is_no_error() {
+    let handle: Arc<OnceLock<ServerHandle>> = Arc::default();
+    let stops = Arc::clone(&handle);
+    let server = ThreadingTcpServer::builder()
+        .service_actions(Duration::from_millis(1), move || {
+            let Some(handle) = stops.get() else { return };
+            handle.shutdown();
+            // Lingers until the listener has been closed.
+            let address = handle.local_addr().as_socket_addr().unwrap();
+            while TcpStream::connect(address).is_ok() {
+                std::thread::yield_now();
+            }
+        })
+        .bind("127.0.0.1:0", handler_fn(echo))
+        .unwrap();
+    handle.set(server.handle()).unwrap();
+    let running = server.spawn().unwrap();
+    let (ended, end) = channel();
+    std::thread::spawn(move || ended.send(running.join()));
+    end.recv_timeout(WATCHDOG).unwrap().unwrap();
 }

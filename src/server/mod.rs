@@ -190,6 +190,10 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
         }
         while !self.control.gate.is_stopping() {
             let due = self.run_service_actions();
+            // A stop that came during the hook is seen to elsewhere, where the listener is being closed.
+            if self.control.gate.is_stopping() {
+                break;
+            }
             match self.acceptor.step() {
                 Step::Dispatched | Step::TurnedAway | Step::Lost(_) | Step::Short(_) => {}
                 Step::Wait(until) => self.wait(earlier(until, due))?,
