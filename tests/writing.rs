@@ -121,28 +121,6 @@ fn a_write_that_times_out_before_its_first_byte_poisons_nothing() {
 }
 
 #[test]
-fn a_slow_but_honest_reader_is_not_cut() {
-    let _watchdog = watchdog();
-    let (mut connection, mut peer) = pair();
-    let patience = Duration::from_secs(10);
-    connection.set_write_timeout(patience).unwrap();
-    // So that some seconds of reading slowly are many waits for room.
-    connection.set_send_buffer_size(4096).unwrap();
-    let _ = SockRef::from(&peer).set_recv_buffer_size(4096);
-    let reading = std::thread::spawn(move || {
-        let mut all = 0;
-        while let Ok(count @ 1..) = peer.read(&mut [0; 2048]) {
-            all += count;
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        all
-    });
-    connection.write_all(&[0; 300_000]).unwrap();
-    drop(connection);
-    assert_eq!(reading.join().unwrap(), 300_000);
-}
-
-#[test]
 fn messages_of_many_writers_do_not_mix() {
     const EACH: usize = 300;
     let _watchdog = watchdog();
@@ -298,20 +276,23 @@ fn a_broadcast_is_not_held_up_by_one_who_does_not_read() {
     served.stop();
 }
 
-/// Notes down how much is written at a time, takes at most a thousand bytes, and cannot say what it would take at once.
+/// Notes down how much is written at a time and how long each call may wait, takes at most a thousand bytes, and cannot say what it would take at once.
 #[derive(Debug)]
 struct Noting {
     below: Arc<dyn Stream>,
     writes: Arc<Mutex<Vec<usize>>>,
+    waits: Arc<Mutex<Vec<Wait>>>,
 }
 
 impl Stream for Noting {
     fn read(&self, buf: &mut [u8], wait: Wait) -> io::Result<usize> {
+        self.waits.lock().unwrap().push(wait);
         self.below.read(buf, wait)
     }
 
     fn write(&self, buf: &[u8], wait: Wait) -> io::Result<usize> {
         let count = buf.len().min(1000);
+        self.waits.lock().unwrap().push(wait);
         self.writes.lock().unwrap().push(count);
         self.below.write(&buf[..count], wait)
     }
@@ -321,33 +302,70 @@ impl Stream for Noting {
     }
 }
 
-fn noted() -> (Connection, TcpStream, Arc<Mutex<Vec<usize>>>) {
+struct Notes {
+    writes: Arc<Mutex<Vec<usize>>>,
+    waits: Arc<Mutex<Vec<Wait>>>,
+}
+
+fn noted() -> (Connection, TcpStream, Notes) {
     let (mut connection, peer) = pair();
-    let writes = Arc::default();
-    let stream_writes = Arc::clone(&writes);
-    connection.wrap_stream(|below| Ok(Arc::new(Noting { below, writes: stream_writes }))).unwrap();
-    (connection, peer, writes)
+    let notes = Notes { writes: Arc::default(), waits: Arc::default() };
+    let (writes, waits) = (Arc::clone(&notes.writes), Arc::clone(&notes.waits));
+    connection.wrap_stream(|below| Ok(Arc::new(Noting { below, writes, waits }))).unwrap();
+    (connection, peer, notes)
+}
+
+/// A slow but honest peer is not cut: the timeout is for each wait anew, the deadline is one for all.
+#[test]
+fn every_wait_for_progress_has_the_whole_timeout() {
+    let _watchdog = watchdog();
+    let (mut connection, mut peer, notes) = noted();
+    connection.set_write_timeout(Duration::from_secs(7)).unwrap();
+    connection.set_read_timeout(Duration::from_secs(9)).unwrap();
+    connection.write_all(&[0; 5500]).unwrap();
+    let exchange = std::thread::spawn(move || {
+        for _ in 0..5 {
+            peer.write_all(b"x").unwrap();
+        }
+        drop(peer.shutdown(Shutdown::Write));
+        peer
+    });
+    connection.read_to_end(&mut Vec::new()).unwrap();
+    let _peer = exchange.join().unwrap();
+    for wait in notes.waits.lock().unwrap().drain(..6) {
+        assert_eq!((wait.timeout, wait.deadline), (Some(Duration::from_secs(7)), None));
+    }
+    let reads = std::mem::take(&mut *notes.waits.lock().unwrap());
+    assert!(reads.len() >= 2);
+    for wait in reads {
+        assert_eq!((wait.timeout, wait.deadline), (Some(Duration::from_secs(9)), None));
+    }
+    connection.set_deadline(LONG).unwrap();
+    connection.write_all(&[0; 5500]).unwrap();
+    let waits = std::mem::take(&mut *notes.waits.lock().unwrap());
+    assert_eq!(waits.len(), 6);
+    assert!(waits.iter().all(|wait| wait.deadline == connection.deadline()), "{waits:?}");
 }
 
 /// std's own goes out in as many pieces as the format string has.
 #[test]
 fn writeln_goes_out_in_one_piece() {
     let _watchdog = watchdog();
-    let (mut connection, _peer, writes) = noted();
+    let (mut connection, _peer, notes) = noted();
     writeln!(connection, "{}: {} and {:?}", 1, "two", [3, 4]).unwrap();
     let mut writer = connection.writer();
     write!(writer, "{}{}{}", 1, 2, 3).unwrap();
     connection.write_frame(socketserver::framing::LengthPrefix::U32_BE, b"payload").unwrap();
-    assert_eq!(*writes.lock().unwrap(), ["1: two and [3, 4]\n".len(), 3, 4 + 7]);
+    assert_eq!(*notes.writes.lock().unwrap(), ["1: two and [3, 4]\n".len(), 3, 4 + 7]);
 }
 
 #[test]
 fn partial_writes_lose_and_repeat_nothing() {
     let _watchdog = watchdog();
-    let (mut connection, mut peer, writes) = noted();
+    let (mut connection, mut peer, notes) = noted();
     let data: Vec<u8> = (0..5500u32).map(|n| (n % 251) as u8).collect();
     connection.write_all(&data).unwrap();
-    assert_eq!(*writes.lock().unwrap(), [1000, 1000, 1000, 1000, 1000, 500]);
+    assert_eq!(*notes.writes.lock().unwrap(), [1000, 1000, 1000, 1000, 1000, 500]);
     assert_eq!(connection.write(&data).unwrap(), 1000);
     connection.shutdown(Shutdown::Write).unwrap();
     let mut all = Vec::new();
