@@ -134,7 +134,14 @@ pub trait Kind: 'static {
     type Listener: Listener<Request = Connection>;
     type Dispatch: Dispatch + Default + Debug;
 
-    fn bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> (ServerOf<Self>, Place);
+    fn try_bind<H: Handler + Clone>(
+        builder: BuilderOf<Self>,
+        handler: H,
+    ) -> socketserver::Result<(ServerOf<Self>, Place)>;
+
+    fn bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> (ServerOf<Self>, Place) {
+        Self::try_bind(builder, handler).unwrap()
+    }
 
     fn builder() -> BuilderOf<Self> {
         ServerOf::<Self>::builder()
@@ -158,10 +165,10 @@ impl<D: Dispatch + Default + Debug> Kind for Server<tcp::TcpListener, D> {
     type Listener = tcp::TcpListener;
     type Dispatch = D;
 
-    fn bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> (Self, Place) {
-        let server = builder.bind(own_address(), handler).unwrap();
+    fn try_bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> socketserver::Result<(Self, Place)> {
+        let server = builder.bind(own_address(), handler)?;
         let place = Place::Tcp(server.local_addr());
-        (server, place)
+        Ok((server, place))
     }
 }
 
@@ -170,11 +177,11 @@ impl<D: Dispatch + Default + Debug> Kind for Server<socketserver::unix::UnixList
     type Listener = socketserver::unix::UnixListener;
     type Dispatch = D;
 
-    fn bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> (Self, Place) {
+    fn try_bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> socketserver::Result<(Self, Place)> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
-        let server = builder.bind(&path, handler).unwrap();
-        (server, Place::Unix(path, Arc::new(folder)))
+        let server = builder.bind(&path, handler)?;
+        Ok((server, Place::Unix(path, Arc::new(folder))))
     }
 }
 

@@ -1,0 +1,314 @@
+//! Bad input: an error that names the thing and the reason; never a panic, never a hang.
+// Clippy lets tests unwrap and panic, but not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[macro_use]
+mod common;
+
+use std::fmt::Debug;
+use std::io::{self, BufRead, Write};
+use std::net::Shutdown;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use common::{echo, failures, pair, read_byte, receive, watchdog, BuilderOf, Kind, Served};
+use socketserver::framing::LengthPrefix;
+use socketserver::server::{Builder, Listener, Threading};
+use socketserver::{handler_fn, Connection, Error, TcpServer, ThreadingTcpServer};
+
+every_kind! {
+    zero_is_no_timeout
+    zero_connections_are_no_server
+    a_line_past_its_limit_ends_the_request
+    a_frame_past_its_limit_ends_the_request
+    bytes_that_are_not_utf_8_end_in_an_error
+    enormous_settings_are_taken
+}
+
+threading_kinds! {
+    more_than_8000_connections_are_refused
+}
+
+/// The setting, and the whole text.
+fn refused<T: Debug>(result: socketserver::Result<T>) -> (&'static str, String) {
+    let error = result.unwrap_err();
+    let text = error.to_string();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    match error {
+        Error::InvalidSetting { setting, .. } => {
+            assert!(text.starts_with(&format!("{setting} cannot be ")), "{text}");
+            (setting, text)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A kind whose bind may fail.
+fn bind<K: Kind>(builder: BuilderOf<K>) -> socketserver::Result<()> {
+    // Settings are looked at before anything is bound, so what is bound does not matter.
+    K::try_bind(builder, echo()).map(drop)
+}
+
+fn zero_is_no_timeout<K: Kind>() {
+    let zero = Duration::ZERO;
+    let builders = [
+        ("read_timeout", K::builder().read_timeout(zero)),
+        ("write_timeout", K::builder().write_timeout(zero)),
+        ("request_deadline", K::builder().request_deadline(zero)),
+        ("prepare_timeout", K::builder().prepare_timeout(zero)),
+        ("service_actions interval", K::builder().service_actions(zero, || ())),
+    ];
+    for (expected, builder) in builders {
+        let (setting, text) = refused(bind::<K>(builder));
+        assert_eq!(setting, expected);
+        assert!(text.contains("cannot be zero: "), "{text}");
+    }
+    // These mean something: look once, and cut at once.
+    bind::<K>(K::builder().timeout(zero).drain_timeout(zero)).unwrap();
+}
+
+fn zero_connections_are_no_server<K: Kind>() {
+    let (setting, text) = refused(bind::<K>(K::builder().max_connections(0)));
+    assert_eq!(setting, "max_connections");
+    assert!(text.contains("cannot be 0: no request could ever be served"), "{text}");
+    assert_eq!(refused(bind::<K>(K::builder().max_per_address(0))).0, "max_per_address");
+    if !K::is_threading() {
+        let (setting, text) = refused(bind::<K>(K::builder().max_connections(2)));
+        assert_eq!(setting, "max_connections");
+        assert!(text.contains("cannot be 2: a sequential server serves one at a time"), "{text}");
+    }
+}
+
+fn more_than_8000_connections_are_refused<K: Kind>() {
+    let (setting, text) = refused(bind::<K>(K::builder().max_connections(8001)));
+    assert_eq!(setting, "max_connections");
+    assert!(text.contains("cannot be 8001: more than 8,000 threads"), "{text}");
+    refused(bind::<K>(K::builder().max_connections(usize::MAX)));
+    bind::<K>(K::builder().max_connections(8000)).unwrap();
+}
+
+fn enormous_settings_are_taken<K: Kind>() {
+    let long = Duration::MAX;
+    let builder = K::builder()
+        .read_timeout(long)
+        .write_timeout(long)
+        .request_deadline(long)
+        .prepare_timeout(long)
+        .drain_timeout(long)
+        .timeout(long)
+        .service_actions(long, || ())
+        .max_line(usize::MAX)
+        .max_frame(usize::MAX)
+        .write_queue(usize::MAX)
+        .max_per_address(usize::MAX);
+    let served = Served::new(K::bind(builder, echo()));
+    assert_eq!(served.exchange(b"x"), b"x");
+    assert!(served.stop().is_clean());
+}
+
+/// Runs `read` in a handler, and gives what `handle_error` says of it after the client has sent `bytes` without end.
+fn told_after<K: Kind>(
+    builder: BuilderOf<K>,
+    bytes: &'static [u8],
+    read: impl Fn(&mut Connection) -> io::Result<()> + Clone + Send + 'static,
+) -> String {
+    let (handle_error, told) = failures();
+    let handler = handler_fn(move |request: &mut Connection| Ok(read(request)?));
+    let served = Served::new(K::bind(builder.handle_error(handle_error), handler));
+    let mut client = served.connect();
+    client.write_all(bytes).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    // Closed.
+    assert_eq!(read_byte(&mut client), None);
+    let failure = receive(&told);
+    served.stop();
+    failure
+}
+
+fn a_line_past_its_limit_ends_the_request<K: Kind>() {
+    static LONG_LINE: [u8; 100_000] = [b'x'; 100_000];
+    let read = |request: &mut Connection| request.read_line(&mut String::new()).map(drop);
+    let failure = told_after::<K>(K::builder(), &LONG_LINE, read);
+    assert!(failure.starts_with("handle of ") && failure.contains("failed: bad data from "), "{failure}");
+    assert!(failure.contains("a line is longer than the limit of 65536 bytes"), "{failure}");
+    let failure = told_after::<K>(K::builder().max_line(10), b"12345678901\n", read);
+    assert!(failure.contains("a line is longer than the limit of 10 bytes"), "{failure}");
+}
+
+fn a_frame_past_its_limit_ends_the_request<K: Kind>() {
+    let read = |request: &mut Connection| request.read_frame(LengthPrefix::U64_BE).map(drop);
+    let failure = told_after::<K>(K::builder(), &[0xff; 8], read);
+    assert!(
+        failure.contains("a frame of 18446744073709551615 bytes is longer than the limit of 1048576 bytes"),
+        "{failure}"
+    );
+    let failure = told_after::<K>(K::builder().max_frame(3), b"\0\0\0\0\0\0\0\x04four", read);
+    assert!(failure.contains("a frame of 4 bytes is longer than the limit of 3 bytes"), "{failure}");
+    // Without a limit worth the name it ends early, having taken no more memory than has come.
+    let failure = told_after::<K>(K::builder().max_frame(1 << 40), b"\0\0\0\xff\0\0\0\0some", read);
+    assert!(failure.contains("the stream ended within a frame: 12 bytes of it had arrived"), "{failure}");
+}
+
+fn bytes_that_are_not_utf_8_end_in_an_error<K: Kind>() {
+    let read = |request: &mut Connection| request.read_line(&mut String::new()).map(drop);
+    let failure = told_after::<K>(K::builder(), b"caf\xe9\n", read);
+    assert!(failure.contains("not UTF-8 from byte 3 of the message on"), "{failure}");
+}
+
+fn invalid(result: socketserver::Result<impl Debug>, expected: &str) -> String {
+    match result.unwrap_err() {
+        Error::InvalidAddress { address, reason } => {
+            assert_eq!(address, expected);
+            reason
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_unusable_address_is_named() {
+    let _watchdog = watchdog();
+    for (address, reason) in [
+        ("", "it is empty"),
+        ("127.0.0.1", "there is no port"),
+        ("127.0.0.1:", "there is no port behind the colon"),
+        ("8080", "it is a port without a host"),
+        (":8080", "an empty host"),
+        ("*:8080", "a host of * is no address"),
+        ("127.0.0.1:65536", "port 65536 is above 65535"),
+        ("127.0.0.1:-1", "\"-1\" is not a number"),
+        ("127.0.0.256:80", "it is no IPv4 address"),
+        ("::1:80", "goes in brackets"),
+        ("[::1]", "there is no port"),
+        ("http://127.0.0.1:80", "slash"),
+        ("127.0.0.1:80\n", "white space"),
+        ("a\0b:80", "NUL"),
+    ] {
+        let told = invalid(TcpServer::bind(address, echo()), address);
+        assert!(told.contains(reason), "{address:?}: {told}");
+        let text = ThreadingTcpServer::bind(address, echo()).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("invalid address {address:?}: ")), "{text}");
+    }
+}
+
+/// The address and the system's reason of an error of `bind`.
+fn not_bound(result: socketserver::Result<impl Debug>) -> (String, io::ErrorKind, String) {
+    let error = result.unwrap_err();
+    let (text, kind) = (error.to_string(), error.kind());
+    match error {
+        Error::Bind { address, .. } => {
+            assert!(text.starts_with(&format!("cannot listen on {address}: ")), "{text}");
+            (address, kind, text)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let _watchdog = watchdog();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (named, kind, text) = not_bound(ThreadingTcpServer::bind(address.as_str(), echo()));
+    assert_eq!((named, kind), (address, io::ErrorKind::AddrInUse));
+    assert!(text.ends_with("(does another server run there?)"), "{text}");
+}
+
+#[test]
+fn an_address_of_another_machine_is_named() {
+    let _watchdog = watchdog();
+    // Kept for documentation, by RFC 5737.
+    let (named, kind, text) = not_bound(TcpServer::bind("192.0.2.1:0", echo()));
+    assert_eq!((named.as_str(), kind), ("192.0.2.1:0", io::ErrorKind::AddrNotAvailable));
+    assert!(text.ends_with("(no interface of this machine has that address)"), "{text}");
+}
+
+#[test]
+fn a_privileged_port_is_named() {
+    let _watchdog = watchdog();
+    match TcpServer::bind("127.0.0.1:1", echo()) {
+        // This user may.
+        Ok(_) => {}
+        Err(error) => {
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            let text = error.to_string();
+            assert!(text.starts_with("cannot listen on 127.0.0.1:1: ") && text.contains("below 1024"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_host_that_does_not_exist_is_named() {
+    let _watchdog = watchdog();
+    // Never registered, by RFC 6761.
+    match TcpServer::bind("no-such-host.invalid:0", echo()).unwrap_err() {
+        Error::Resolve { name, .. } => assert!(name.contains("no-such-host.invalid"), "{name}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn dual_stack_on_an_ipv4_address_is_refused() {
+    let _watchdog = watchdog();
+    let (setting, text) = refused(ThreadingTcpServer::builder().dual_stack(true).bind("127.0.0.1:0", echo()));
+    assert_eq!(setting, "dual_stack");
+    assert!(text.contains("127.0.0.1:0") && text.contains("bind to [::] for all interfaces"), "{text}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_unix_path_that_cannot_be_is_named() {
+    use socketserver::UnixStreamServer;
+    let _watchdog = watchdog();
+    let folder = tempfile::tempdir().unwrap();
+
+    let long = folder.path().join("x".repeat(120));
+    let reason = invalid(UnixStreamServer::bind(&long, echo()), &long.display().to_string());
+    assert!(reason.contains("at most 10") && reason.contains(&format!("has {}", long.as_os_str().len())), "{reason}");
+    assert!(invalid(UnixStreamServer::bind("", echo()), "").contains("needs a path"));
+    assert!(invalid(UnixStreamServer::bind("a\0b", echo()), "a\0b").contains("NUL"));
+
+    let nowhere = folder.path().join("no/such/folder");
+    let (named, kind, text) = not_bound(UnixStreamServer::bind(&nowhere, echo()));
+    assert_eq!((named, kind), (nowhere.display().to_string(), io::ErrorKind::NotFound));
+    assert!(text.ends_with("(does the folder exist?)"), "{text}");
+
+    let taken = folder.path().join("taken");
+    std::fs::write(&taken, "precious").unwrap();
+    let (named, kind, _) = not_bound(UnixStreamServer::bind(&taken, echo()));
+    assert_eq!((named, kind), (taken.display().to_string(), io::ErrorKind::AddrInUse));
+    assert_eq!(std::fs::read(&taken).unwrap(), b"precious");
+}
+
+#[test]
+fn a_zero_timeout_of_a_connection_is_refused_and_changes_nothing() {
+    let _watchdog = watchdog();
+    let (mut connection, _peer) = pair();
+    let zero = Duration::ZERO;
+    assert_eq!(refused(connection.set_read_timeout(zero)).0, "read_timeout");
+    assert_eq!(refused(connection.set_write_timeout(zero)).0, "write_timeout");
+    assert_eq!(refused(connection.set_deadline(zero)).0, "deadline");
+    assert_eq!(connection.read_timeout(), Some(Duration::from_secs(60)));
+    assert_eq!(connection.write_timeout(), Some(Duration::from_secs(30)));
+    assert_eq!(connection.deadline(), None);
+}
+
+/// A stack too small to be one, and a farewell too long to be one.
+#[test]
+fn a_stack_that_cannot_be_is_no_end() {
+    let _watchdog = watchdog();
+    fn sized<L: Listener<Request = Connection>>(builder: Builder<L, Threading>) -> Builder<L, Threading> {
+        builder.stack_size(usize::MAX)
+    }
+    let (sender, told) = channel();
+    let sender = std::sync::Mutex::new(sender);
+    let builder = sized(ThreadingTcpServer::builder()).handle_error(move |failure| {
+        sender.lock().unwrap().send(failure.to_string()).unwrap();
+    });
+    let served = Served::new(<ThreadingTcpServer as Kind>::bind(builder, echo()));
+    let mut client = served.connect();
+    assert_eq!(read_byte(&mut client), None);
+    let failure = receive(&told);
+    assert!(failure.starts_with("dispatch of "), "{failure}");
+    served.stop();
+}
