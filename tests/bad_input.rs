@@ -1,6 +1,6 @@
 //! Bad input: an error that names the thing and the reason; never a panic, never a hang.
-// Clippy lets tests unwrap and panic, but not the functions that they share.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// Clippy lets tests unwrap, panic and index, but not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[macro_use]
 mod common;

@@ -1,6 +1,6 @@
 //! The hooks and `handle_request`: what each is told, and that none can harm the server.
-// Clippy lets tests unwrap and panic, but not the functions that they share.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// Clippy lets tests unwrap, panic and index, but not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[macro_use]
 mod common;

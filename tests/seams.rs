@@ -1,6 +1,6 @@
 //! The seams: a preparation, a stream over another, and a dispatch strategy of one's own.
-// Clippy lets tests unwrap and panic, but not the functions that they share.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// Clippy lets tests unwrap, panic and index, but not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
@@ -136,7 +136,7 @@ fn the_limit_per_address_counts_who_the_peer_really_is() {
     let _watchdog = watchdog();
     let handler = handler_fn(|request: &mut Connection| {
         request.write_all(b"+")?;
-        request.read(&mut [0])?;
+        let _ = request.read(&mut [0])?;
         Ok(())
     });
     let running = Server::<Introduced, Threading>::builder()
@@ -238,8 +238,7 @@ fn a_strategy_of_ones_own_serves_and_refuses() {
 #[test]
 fn a_job_that_is_dropped_is_a_request_that_ends() {
     let _watchdog = watchdog();
-    let mut forgetful = OneThread::default();
-    forgetful.drop = true;
+    let forgetful = OneThread { drop: true, ..OneThread::default() };
     let builder = OneThreadTcpServer::builder().dispatch(forgetful).max_connections(1);
     let running = builder.bind("127.0.0.1:0", echo()).unwrap().spawn().unwrap();
     for _ in 0..3 {

@@ -1,6 +1,6 @@
 //! What CPython's test_socketserver asks of a server, asked of every kind of server.
-// Clippy lets tests unwrap and panic, but not the functions that they share.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// Clippy lets tests unwrap, panic and index, but not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[macro_use]
 mod common;

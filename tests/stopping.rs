@@ -1,6 +1,6 @@
 //! Stopping: `shutdown` in every state, the drain and its deadline, and what `join` reports.
-// Clippy lets tests unwrap and panic, but not the functions that they share.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// Clippy lets tests unwrap, panic and index, but not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[macro_use]
 mod common;

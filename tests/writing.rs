@@ -1,6 +1,6 @@
 //! The writing half of a connection: totals, timeouts, poisoning, and writers in other threads.
-// Clippy lets tests unwrap and panic, but not the functions that they share.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// Clippy lets tests unwrap, panic and index, but not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
@@ -36,20 +36,21 @@ fn full() -> (Connection, TcpStream, usize) {
     let (connection, peer) = pair();
     // Sizes that are set do not grow.
     SockRef::from(&peer).set_recv_buffer_size(16 * 1024).unwrap();
-    let socket = connection.socket().unwrap();
-    socket.set_send_buffer_size(32 * 1024).unwrap();
-    socket.set_nonblocking(true).unwrap();
     let (mut sent, mut last) = (0, Instant::now());
-    // Not full before nothing has been taken for a while: what was sent may still be on its way.
-    while last.elapsed() < Duration::from_millis(100) {
-        match socket.send(&[b'x'; 1000]).or_else(|_| socket.send(b"x")) {
-            Ok(count) => (sent, last) = (sent + count, Instant::now()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
-            Err(error) => panic!("{error}"),
+    {
+        let socket = connection.socket().unwrap();
+        socket.set_send_buffer_size(32 * 1024).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        // Not full before nothing has been taken for a while: what was sent may still be on its way.
+        while last.elapsed() < Duration::from_millis(100) {
+            match socket.send(&[b'x'; 1000]).or_else(|_| socket.send(b"x")) {
+                Ok(count) => (sent, last) = (sent + count, Instant::now()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
+                Err(error) => panic!("{error}"),
+            }
         }
+        socket.set_nonblocking(false).unwrap();
     }
-    socket.set_nonblocking(false).unwrap();
-    drop(socket);
     (connection, peer, sent)
 }
 
@@ -352,7 +353,7 @@ fn every_wait_for_progress_has_the_whole_timeout() {
 fn writeln_goes_out_in_one_piece() {
     let _watchdog = watchdog();
     let (mut connection, _peer, notes) = noted();
-    writeln!(connection, "{}: {} and {:?}", 1, "two", [3, 4]).unwrap();
+    writeln!(connection, "{}: {} and {:?}", 1, String::from("two"), [3, 4]).unwrap();
     let mut writer = connection.writer();
     write!(writer, "{}{}{}", 1, 2, 3).unwrap();
     connection.write_frame(socketserver::framing::LengthPrefix::U32_BE, b"payload").unwrap();
