@@ -177,7 +177,14 @@ impl Connection {
         match how {
             Shutdown::Read => self.shared.stream().shutdown(how),
             Shutdown::Write => self.shared.shutdown_write(),
-            Shutdown::Both => self.shared.shutdown_write().and(self.shared.stream().shutdown(Shutdown::Read)),
+            Shutdown::Both => {
+                self.shared.shutdown_write()?;
+                match self.shared.stream().shutdown(Shutdown::Read) {
+                    // The peer has ended its direction, so that with ours the connection is over already.
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+                    result => result,
+                }
+            }
         }
     }
 

@@ -31,7 +31,18 @@ impl ServerHandle {
     }
 
     /// As [`shutdown`](ServerHandle::shutdown), with a drain timeout for this stop. Zero cuts at once. A server that is stopping
-    /// already keeps its deadline if that is the earlier one, so this is what a second Ctrl-C may call.
+    /// already keeps its deadline if that is the earlier one, so this is what a second Ctrl-C may call:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # fn on_signal(handle: &socketserver::ServerHandle) {
+    /// if handle.is_shutting_down() {
+    ///     handle.shutdown_within(Duration::ZERO);
+    /// } else {
+    ///     handle.shutdown();
+    /// }
+    /// # }
+    /// ```
     pub fn shutdown_within(&self, drain_timeout: Duration) {
         self.stop(Some(drain_timeout));
     }

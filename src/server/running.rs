@@ -53,7 +53,8 @@ impl<A: Clone> Running<A> {
         }
     }
 
-    /// Stops the server and waits until it has drained: [`ServerHandle::shutdown`] and [`join`](Running::join).
+    /// Stops the server and waits until it has drained: [`ServerHandle::shutdown`] and [`join`](Running::join). Clients that stay
+    /// connected are waited for until the drain deadline, this thread's own among them: drop those first.
     ///
     /// # Errors
     /// As [`join`](Running::join).
