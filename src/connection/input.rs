@@ -112,13 +112,18 @@ impl Connection {
     }
 
     /// One read from the stream, which has been found empty-handed so far.
-    fn receive(&mut self, read: impl FnOnce(&mut Self, Wait) -> io::Result<usize>) -> io::Result<usize> {
+    fn receive(&mut self, mut read: impl FnMut(&mut Self, Wait) -> io::Result<usize>) -> io::Result<usize> {
         if let Some(error) = &self.input.broken {
             let error = error.clone();
             return Err(Error::Framing { address: self.peer.to_string(), source: error }.into());
         }
         let wait = Wait { timeout: self.read_timeout, deadline: self.deadline() };
-        let result = read(self, wait);
+        let result = loop {
+            match read(self, wait) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted && !self.shared.is_cut() => {}
+                result => break result,
+            }
+        };
         // After a cut the kernel may still have data and then says a clean end: neither may look like a whole request.
         if self.shared.is_cut() {
             return Err(Error::Cut { address: self.peer.to_string() }.into());

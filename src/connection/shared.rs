@@ -358,7 +358,12 @@ impl Turn<'_> {
         if self.shared.is_cut() {
             return Err(Error::Cut { address: lock(&self.shared.side).peer.to_string() }.into());
         }
-        self.shared.stream().write(buf, self.wait).map_err(|error| self.shared.explain(&lock(&self.shared.side), error))
+        loop {
+            match self.shared.stream().write(buf, self.wait) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result.map_err(|error| self.shared.explain(&lock(&self.shared.side), error)),
+            }
+        }
     }
 
     /// Sends all of `buf`, or says how much of it went out before the error. The timeout bounds each wait for progress, the
@@ -374,6 +379,7 @@ impl Turn<'_> {
             match result {
                 Ok(0) => return Err((buf.len() - rest.len(), io::ErrorKind::WriteZero.into())),
                 Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err((buf.len() - rest.len(), error)),
             }
         }
