@@ -118,13 +118,22 @@ fn bounded(
             Some(wait.timeout.map_or(left, |timeout| timeout.min(left)))
         }
     };
+    let mut last_try = false;
     loop {
         set_timeout(timeout)?;
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                if let Some(started) = started {
-                    timeout = wait.left(started)?;
-                }
+                let Some(started) = started else { continue };
+                timeout = match wait.left(started) {
+                    Ok(left) => left,
+                    // The process was stopped for longer than the timeout. The peer may have kept to it: what has come meanwhile
+                    // is still looked at, once. A deadline is one whatever happened.
+                    Err(_) if !last_try && wait.deadline.map_or(true, |deadline| deadline > Instant::now()) => {
+                        last_try = true;
+                        Some(MIN_TIMEOUT)
+                    }
+                    Err(error) => return Err(error),
+                };
             }
             // What Unix says when a socket's timeout has passed.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
