@@ -9,7 +9,7 @@ use socketserver::{tcp, Error, TcpServer, ThreadingTcpServer};
 
 use crate::child::tell;
 use crate::client::Client;
-use crate::harness::{count, not_checked, Watchdog};
+use crate::harness::{count, not_checked, own_loopback, Watchdog};
 use crate::parent::command;
 use crate::shortages::raise_descriptor_limit;
 use crate::talk::Talk;
@@ -81,7 +81,10 @@ fn t15_a_flood_of_clients_waits_for_no_retransmission() {
     let lines = match in_a_network_of_its_own("flood", "ip link set lo up") {
         Some(lines) => lines,
         None => {
-            not_checked("that no connection overflowed a queue", "a network of one's own is not allowed here (unshare -n)");
+            not_checked(
+                "that no connection overflowed a queue",
+                "a network of one's own is not allowed here (unshare -n)",
+            );
             let output = command(&[], "flood").stdin(Stdio::null()).output().unwrap();
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             text.lines().filter_map(|line| Some(line.split_once(crate::child::MARK)?.1.to_owned())).collect()
@@ -96,9 +99,7 @@ fn t15_a_flood_of_clients_waits_for_no_retransmission() {
 #[test]
 fn t16_a_port_is_free_for_the_next_server_at_once() {
     let _watchdog = Watchdog::new();
-    // An address that no client takes its own port from.
-    let [.., a, b] = std::process::id().to_be_bytes();
-    let mut address = SocketAddr::from((Ipv4Addr::new(127, 77, a, b.max(1)), 0));
+    let mut address = own_loopback();
     for round in 0..100 {
         let server = ThreadingTcpServer::bind(address, Talk).unwrap_or_else(|error| panic!("round {round}: {error}"));
         address = server.local_addr();
@@ -126,9 +127,8 @@ fn t16_a_port_is_free_for_the_next_server_at_once() {
 fn t16_an_address_that_cannot_be_had_is_named_with_its_reason() {
     let _watchdog = Watchdog::new();
     let taken = TcpServer::bind("127.0.0.1:0", Talk).unwrap();
-    let foreign = "203.0.113.1:0".parse().unwrap();
-    for (address, kind) in
-        [(taken.local_addr(), io::ErrorKind::AddrInUse), (foreign, io::ErrorKind::AddrNotAvailable)]
+    let foreign: SocketAddr = "203.0.113.1:0".parse().unwrap();
+    for (address, kind) in [(taken.local_addr(), io::ErrorKind::AddrInUse), (foreign, io::ErrorKind::AddrNotAvailable)]
     {
         match TcpServer::bind(address, Talk) {
             Err(Error::Bind { address: named, source }) => {

@@ -37,6 +37,7 @@ fn child_server() {
         }
         "unix" => serve(settings.tune(UnixStreamServer::builder()).bind(settings.text("path").unwrap(), Talk).unwrap()),
         "binder" => crate::unix_paths::binder(),
+        "churn" => crate::stopping::churn_servers(),
         "ipv6-off" => crate::binding::ipv6_off(),
         "flood" => crate::binding::flood(),
         role => panic!("no such role: {role}"),

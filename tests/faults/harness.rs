@@ -1,5 +1,7 @@
 //! Counts, watchdogs, and waiting for what must come true.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,6 +53,15 @@ pub(crate) fn not_checked(what: &str, why: &str) {
     use std::io::Write as _;
     let test = thread::current().name().unwrap_or("a test").to_owned();
     let _ = writeln!(std::io::stderr(), "\n*** NOT CHECKED by {test}: {what}, because {why} ***");
+}
+
+/// A loopback address of this caller's own, for who must know that nobody listens there any more: on 127.0.0.1 another test's server
+/// may have been given the port meanwhile, or a client.
+pub(crate) fn own_loopback() -> SocketAddr {
+    static CALLERS: AtomicUsize = AtomicUsize::new(0);
+    let number = CALLERS.fetch_add(1, Ordering::Relaxed) % 128;
+    let [.., a, b] = std::process::id().to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(127, 64 + number as u8, a, b), 0))
 }
 
 /// Numbers that look random and are the same in every run: xorshift64*.

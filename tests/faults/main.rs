@@ -23,5 +23,6 @@ mod scripted;
 mod shortages;
 mod signals;
 mod slow;
+mod stopping;
 mod talk;
 mod unix_paths;

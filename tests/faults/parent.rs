@@ -74,8 +74,11 @@ impl Child {
     }
 
     pub(crate) fn start_under(wrapper: &[&str], role: &str) -> Child {
-        let mut process =
-            command(wrapper, role).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the child can be started");
+        let mut process = command(wrapper, role)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the child can be started");
         let commands = process.stdin.take().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         let (sender, answers) = channel();
@@ -151,9 +154,21 @@ impl Child {
         self.check_leaks_within(LEAK_LIMIT);
     }
 
+    /// The same, for what takes longer to be given back.
     #[track_caller]
     pub(crate) fn check_leaks_within(&mut self, limit: Duration) {
         eventually(limit, "no request is active", || self.stats().active == 0);
+        self.check_footprint_within(limit);
+    }
+
+    /// Descriptors and threads alone.
+    #[track_caller]
+    pub(crate) fn check_footprint(&self) {
+        self.check_footprint_within(LEAK_LIMIT);
+    }
+
+    #[track_caller]
+    fn check_footprint_within(&self, limit: Duration) {
         let started = Instant::now();
         while footprint(self.pid) != self.start {
             let now = footprint(self.pid);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use socketserver::server::{AcceptError, Dispatch, Job, Listener, Readiness, Refused, Threading};
 use socketserver::{tcp, Address, Connection, RequestContext, Stream, Wait};
 
-use crate::harness::Random;
+use crate::harness::{own_loopback, Random};
 
 /// When accepts fail, with which error number, and when they were tried.
 #[derive(Debug, Default)]
@@ -79,7 +79,7 @@ pub(crate) struct Faulty {
 
 impl Faulty {
     pub(crate) fn new() -> (Faulty, Arc<Script>) {
-        let inner = std::net::TcpListener::bind("127.0.0.1:0").unwrap().try_into().unwrap();
+        let inner = std::net::TcpListener::bind(own_loopback()).unwrap().try_into().unwrap();
         let script = Arc::<Script>::default();
         (Faulty { inner, script: Arc::clone(&script) }, script)
     }

@@ -174,5 +174,8 @@ pub(crate) fn raise_descriptor_limit(clients: usize) {
     use nix::sys::resource::{getrlimit, setrlimit, Resource};
     let (now, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
-    assert!(most >= clients as u64 + 100, "{clients} clients need more descriptors than {most} (was {now}): see ulimit -n");
+    assert!(
+        most >= clients as u64 + 100,
+        "{clients} clients need more descriptors than {most} (was {now}): see ulimit -n"
+    );
 }

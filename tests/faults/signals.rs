@@ -10,7 +10,7 @@ use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 
 use crate::client::{Client, Target};
-use crate::harness::{count, eventually, pattern, percentile, Watchdog};
+use crate::harness::{count, eventually, own_loopback, pattern, percentile, Watchdog};
 use crate::parent::Child;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -90,7 +90,10 @@ fn t5_interruptions_harm_no_request_and_extend_no_timeout() {
             load(&child.target, Duration::from_millis(count(1500, 5000) as u64));
             silent.expect_end();
             let after = began.elapsed();
-            assert!(after < Duration::from_millis(count(1500, 5000) as u64) + SLACK, "{signal}: put out after {after:?}");
+            assert!(
+                after < Duration::from_millis(count(1500, 5000) as u64) + SLACK,
+                "{signal}: put out after {after:?}"
+            );
         });
         if signal == Signal::SIGUSR1 {
             let signals: u64 = child.ask("signals").parse().unwrap();
@@ -150,7 +153,7 @@ fn t19_a_write_to_nobody_with_sigpipe_in_its_default_disposition() {
 #[test]
 fn t20_a_program_that_outlives_the_server_keeps_neither_client_nor_port() {
     let _watchdog = Watchdog::new();
-    let mut child = Child::start("threading");
+    let mut child = Child::start(&format!("threading address={}", own_loopback()));
     let mut client = child.connect();
     let program = Pid::from_raw(client.ask("exec").unwrap().parse().unwrap());
     // It sleeps for half a minute: if it held the connection, this would not end before.
@@ -250,7 +253,12 @@ fn an_idle_server_makes_no_system_call() {
     thread::sleep(Duration::from_secs(count(1, 10) as u64));
     for ((child, calls), before) in children.iter().zip(before) {
         let log = std::fs::read_to_string(calls).unwrap();
-        assert_eq!(&log[usize::try_from(before).unwrap()..], "", "system calls of an idle server at {:?}", child.target);
+        assert_eq!(
+            &log[usize::try_from(before).unwrap()..],
+            "",
+            "system calls of an idle server at {:?}",
+            child.target
+        );
         child.connect().ping();
         eventually(LIMIT, "it is still watched", || length(calls) > before);
     }
