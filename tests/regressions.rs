@@ -111,3 +111,16 @@ fn a_stop_during_service_actions_is_no_error() {
     std::thread::spawn(move || ended.send(running.join()));
     end.recv_timeout(WATCHDOG).unwrap().unwrap();
 }
+
+/// Where the peer had ended its direction at once, the system had no connection left to shut down, and said so.
+#[test]
+fn ending_both_directions_is_no_error_when_the_peer_is_quick() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for _ in 0..100 {
+        let mut connection = socketserver::tcp::connect(listener.local_addr().unwrap(), WATCHDOG).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let peer = std::thread::spawn(move || peer.read(&mut [0]).unwrap());
+        connection.shutdown(Shutdown::Both).unwrap();
+        assert_eq!(peer.join().unwrap(), 0);
+    }
+}
