@@ -8,9 +8,10 @@ mod common;
 use std::io::{self, BufRead, Read, Write};
 use std::net::Shutdown;
 use std::sync::mpsc::channel;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{failures, pair, read_all, receive, watchdog, Kind, Served, LONG};
+use common::{failures, pair, read_all, receive, watchdog, within_patience, Kind, Served, LONG};
 use socket2::SockRef;
 use socketserver::{handler_fn, Connection};
 
@@ -32,11 +33,9 @@ fn the_answer_reaches_a_client_that_still_sends<K: Kind>() {
         request.write_all(ANSWER)?;
         Ok(())
     }));
+    let request = vec![b'x'; 4 << 20];
     for _ in 0..3 {
-        let mut client = served.connect();
-        client.write_all(&vec![b'x'; 8 << 20]).unwrap();
-        client.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(read_all(&mut client), ANSWER);
+        assert_eq!(within_patience(|| served.place.try_exchange(&request)), ANSWER);
     }
     served.idle();
     assert_eq!(served.handle.stats().handler_errors, 0);
@@ -50,11 +49,9 @@ fn the_answer_reaches_it_after_a_half_close_too<K: Kind>() {
         request.shutdown(Shutdown::Write)?;
         Ok(())
     }));
+    let request = vec![b'x'; 4 << 20];
     for _ in 0..3 {
-        let mut client = served.connect();
-        client.write_all(&vec![b'x'; 8 << 20]).unwrap();
-        client.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(read_all(&mut client), b"answer");
+        assert_eq!(within_patience(|| served.place.try_exchange(&request)), b"answer");
     }
     served.stop();
 }
@@ -133,9 +130,9 @@ fn bytes_that_nobody_read_do_not_destroy_the_answer<K: Kind>() {
         request.write_all(line.as_bytes())?;
         Ok(())
     }));
+    let request = [&b"first\nsecond\n"[..], &[b'x'; 50_000]].concat();
     for _ in 0..10 {
-        let request = [&b"first\nsecond\n"[..], &[b'x'; 50_000]].concat();
-        assert_eq!(served.exchange(&request), b"first\n");
+        assert_eq!(within_patience(|| served.place.try_exchange(&request)), b"first\n");
     }
     served.stop();
 }
@@ -143,16 +140,21 @@ fn bytes_that_nobody_read_do_not_destroy_the_answer<K: Kind>() {
 #[test]
 fn a_close_is_clean() {
     let _watchdog = watchdog();
-    let (mut connection, mut peer) = pair();
-    connection.write_all(b"the last").unwrap();
-    let sending = std::thread::spawn(move || {
-        peer.write_all(&vec![b'x'; 4 << 20]).unwrap();
-        peer.shutdown(Shutdown::Write).unwrap();
-        let mut all = String::new();
-        peer.read_to_string(&mut all).map(|_| all)
+    let request = Arc::new(vec![b'x'; 4 << 20]);
+    let got = within_patience(|| {
+        let (mut connection, mut peer) = pair();
+        connection.write_all(b"the last").unwrap();
+        let request = Arc::clone(&request);
+        let sending = std::thread::spawn(move || {
+            peer.write_all(&request)?;
+            peer.shutdown(Shutdown::Write)?;
+            let mut all = String::new();
+            peer.read_to_string(&mut all).map(|_| all)
+        });
+        connection.close().unwrap();
+        sending.join().unwrap()
     });
-    connection.close().unwrap();
-    assert_eq!(sending.join().unwrap().unwrap(), "the last");
+    assert_eq!(got, "the last");
 }
 
 #[test]
