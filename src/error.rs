@@ -52,9 +52,9 @@ pub enum Error {
     /// A server's socket could not be made, bound or set to listen.
     #[error("cannot listen on {address}: {source}{}", bind_hint(.source))]
     Bind {
-        /// The address as it was given; where several were tried, the last.
+        /// The address as it was given.
         address: String,
-        /// What the system said.
+        /// What the system said; where the address stands for several, about the last of them.
         source: io::Error,
     },
 
@@ -191,7 +191,7 @@ pub enum Phase {
     Read,
     /// Waiting for room to write: no progress for the write timeout.
     Write,
-    /// The whole request, counted from its acceptance, however lively it was.
+    /// The whole request, counted from its acceptance, even if bytes kept coming.
     Request,
 }
 

@@ -124,11 +124,13 @@ pub use connection::{Connection, ConnectionWriter, Keepalive, RequestContext};
 pub use control::{ServerHandle, ShutdownReport, Stats};
 pub use error::{Error, Phase, Result};
 pub use handler::{handler_fn, Handler, HandlerFn, HandlerResult};
-pub use server::{Failure, Handled, Overload, Running, Server, Stage};
+pub use server::{Cause, Failure, Handled, Overload, Running, Server, Stage};
 pub use stream::{Stream, Wait};
+// Their types are part of this crate's interface.
 pub use tcp::{TcpServer, ThreadingTcpServer};
 #[cfg(unix)]
 pub use unix::{ThreadingUnixStreamServer, UnixStreamServer};
+pub use {mio, socket2};
 
 /// The examples in README.md, compiled and run as those in the documentation are.
 #[cfg(doctest)]

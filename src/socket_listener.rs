@@ -6,7 +6,34 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 /// Clients that the kernel lets wait. 128, which std and Python's newer servers take, made 8,000 clients that came at once wait up to
 /// half a minute, for retransmissions; the kernel cuts it down to its own limit (net.core.somaxconn, 4,096 on Linux).
-pub(crate) const DEFAULT_BACKLOG: u32 = 4096;
+const DEFAULT_BACKLOG: u32 = 4096;
+
+/// How a listener is bound: the settings that builders of TCP and Unix servers have of their own.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(unix), allow(dead_code))]
+pub(crate) struct BindOptions {
+    pub(crate) backlog: u32,
+    /// TCP.
+    pub(crate) reuse_address: bool,
+    pub(crate) reuse_port: bool,
+    pub(crate) dual_stack: bool,
+    /// Unix sockets.
+    pub(crate) mode: u32,
+    pub(crate) remove_stale: bool,
+}
+
+impl Default for BindOptions {
+    fn default() -> Self {
+        BindOptions {
+            backlog: DEFAULT_BACKLOG,
+            reuse_address: true,
+            reuse_port: false,
+            dual_stack: false,
+            mode: 0o600,
+            remove_stale: false,
+        }
+    }
+}
 
 /// A stream socket, not yet bound.
 pub(crate) fn new_socket(domain: Domain) -> io::Result<Socket> {

@@ -69,6 +69,13 @@ impl<S: StdSocket> SocketStream<S> {
     }
 }
 
+impl<S: StdSocket> SocketStream<S> {
+    /// For a socket that somebody else has had: each timeout is set at its first use.
+    pub(crate) fn with_unknown_timeouts(socket: S) -> Self {
+        SocketStream { socket, receive_timeout: KernelTimeout::unknown(), send_timeout: KernelTimeout::unknown() }
+    }
+}
+
 impl<S: StdSocket> Stream for SocketStream<S> {
     fn read(&self, buf: &mut [u8], wait: Wait) -> io::Result<usize> {
         bounded(
@@ -148,13 +155,18 @@ struct KernelTimeout(AtomicU64);
 
 impl KernelTimeout {
     const NONE: u64 = 0;
+    const UNKNOWN: u64 = u64::MAX;
 
     fn known(timeout: Option<Duration>) -> Self {
         KernelTimeout(AtomicU64::new(Self::code(timeout)))
     }
 
+    fn unknown() -> Self {
+        KernelTimeout(AtomicU64::new(Self::UNKNOWN))
+    }
+
     fn code(timeout: Option<Duration>) -> u64 {
-        timeout.map_or(Self::NONE, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1))
+        timeout.map_or(Self::NONE, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(Self::UNKNOWN - 1).max(1))
     }
 
     fn set(&self, timeout: Option<Duration>, set: impl FnOnce(Option<Duration>) -> io::Result<()>) -> io::Result<()> {

@@ -142,8 +142,8 @@ fn the_builder_reads_as_it_is_written() -> Result<()> {
         .reuse_port(false)
         .verify_request(move |peer| allowed(peer))
         .handle_error(|failure| eprintln!("{failure}"))
-        .handle_timeout(|| ())
-        .service_actions(Duration::from_secs(1), || ())
+        .handle_timeout(|_| ())
+        .service_actions(Duration::from_secs(1), |_| ())
         .bind("127.0.0.1:0", Echo)?;
     let handle = server.handle();
     let running = server.spawn()?;

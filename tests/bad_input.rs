@@ -56,7 +56,7 @@ fn zero_is_no_timeout<K: Kind>() {
         ("write_timeout", K::builder().write_timeout(zero)),
         ("request_deadline", K::builder().request_deadline(zero)),
         ("prepare_timeout", K::builder().prepare_timeout(zero)),
-        ("service_actions interval", K::builder().service_actions(zero, || ())),
+        ("service_actions interval", K::builder().service_actions(zero, |_| ())),
     ];
     for (expected, builder) in builders {
         let (setting, text) = refused(bind::<K>(builder));
@@ -96,7 +96,7 @@ fn enormous_settings_are_taken<K: Kind>() {
         .prepare_timeout(long)
         .drain_timeout(long)
         .timeout(long)
-        .service_actions(long, || ())
+        .service_actions(long, |_| ())
         .max_line(usize::MAX)
         .max_frame(usize::MAX)
         .write_queue(usize::MAX)

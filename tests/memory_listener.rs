@@ -139,7 +139,6 @@ fn memory() -> (MemoryListener, Dialer) {
 impl Listener for MemoryListener {
     type Request = Connection;
     type Addr = Address;
-    type Options = ();
 
     fn local_addr(&self) -> Address {
         Address::Other("memory".into())
@@ -287,7 +286,6 @@ fn a_stop_takes_the_queue_into_the_free_places() {
     impl Listener for Stopping {
         type Request = Connection;
         type Addr = Address;
-        type Options = ();
         fn local_addr(&self) -> Address {
             self.0.local_addr()
         }

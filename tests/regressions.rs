@@ -94,7 +94,7 @@ fn a_stop_during_service_actions_is_no_error() {
     let handle: Arc<OnceLock<ServerHandle>> = Arc::default();
     let stops = Arc::clone(&handle);
     let server = ThreadingTcpServer::builder()
-        .service_actions(Duration::from_millis(1), move || {
+        .service_actions(Duration::from_millis(1), move |_| {
             let Some(handle) = stops.get() else { return };
             handle.shutdown();
             // Lingers until the listener has been closed.

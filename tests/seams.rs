@@ -20,14 +20,12 @@ struct Introduced(tcp::TcpListener);
 struct Introduction;
 
 impl Prepare<Connection> for Introduction {
-    fn prepare(&self, request: &mut Connection, deadline: Instant) -> io::Result<()> {
-        request.set_deadline(deadline.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1)))?;
+    fn prepare(&self, request: &mut Connection, _deadline: Instant) -> io::Result<()> {
         let mut line = String::new();
         request.read_line(&mut line)?;
         assert!(!line.contains("panic"), "an introduction that panics");
         let address = line.trim_end().strip_prefix("from ").and_then(|text| text.parse().ok());
         request.set_peer_addr(Address::Inet(address.ok_or(io::ErrorKind::InvalidData)?));
-        request.set_deadline(None)?;
         Ok(())
     }
 }
@@ -35,7 +33,6 @@ impl Prepare<Connection> for Introduction {
 impl Listener for Introduced {
     type Request = Connection;
     type Addr = std::net::SocketAddr;
-    type Options = ();
 
     fn local_addr(&self) -> Self::Addr {
         self.0.local_addr()

@@ -268,7 +268,7 @@ fn the_address_can_be_bound_again<K: Kind>() {
         #[cfg(unix)]
         Place::Unix(path, _folder) => {
             assert!(!path.exists());
-            socketserver::UnixStreamServer::bind(&path, echo()).unwrap();
+            let _closed = socketserver::UnixStreamServer::bind(&path, echo()).unwrap();
         }
     }
 }

@@ -56,8 +56,20 @@ impl Connection {
     /// Reads one length-prefixed message; `None` when the peer has ended between two messages. The prefix is held against the
     /// limit (1 MiB, or the builder's `max_frame`) before anything is allocated.
     ///
-    /// After a timeout the call can be repeated: what had arrived of the message is kept. Lines and frames with other prefixes, or
-    /// a decoder of your own, are read with [`Decoder::read_from`] over the connection.
+    /// After a timeout the call can be repeated, with the same prefix: what had arrived of the message is kept. Lines without their
+    /// terminators are read with [`Decoder::read_from`] over the connection.
+    ///
+    /// ```
+    /// use socketserver::framing::LengthPrefix;
+    /// use socketserver::{Connection, HandlerResult};
+    ///
+    /// fn handle(request: &mut Connection) -> HandlerResult {
+    ///     while let Some(message) = request.read_frame(LengthPrefix::U16_BE)? {
+    ///         request.write_frame(LengthPrefix::U16_BE, &message)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Framing`] where the message is too long or ends early; reading has ended then. Those of reading.
@@ -109,6 +121,11 @@ impl Connection {
     /// Sets the longest frame.
     pub fn set_max_frame(&mut self, bytes: usize) {
         self.max_frame = bytes;
+    }
+
+    /// Whether bytes have been received that nobody has read yet.
+    pub(super) fn has_input(&self) -> bool {
+        !self.input.buffered().is_empty() || self.frames.is_some()
     }
 
     /// One read from the stream, which has been found empty-handed so far.

@@ -17,6 +17,7 @@ use socket2::TcpKeepalive;
 /// # let _ = keepalive;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "it does nothing until it is set"]
 pub struct Keepalive {
     time: Duration,
     interval: Option<Duration>,

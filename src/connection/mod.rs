@@ -19,6 +19,7 @@ use crate::address::Address;
 use crate::control::{Cut, ServerHandle};
 use crate::error::{Error, Result};
 use crate::framing::FrameDecoder;
+use crate::socket_stream::{SocketStream, StdSocket};
 use crate::stream::Stream;
 
 pub use context::RequestContext;
@@ -40,7 +41,7 @@ pub use writer::ConnectionWriter;
 /// * *Read timeout* (60 s) and *write timeout* (30 s): no progress for so long ends a call with [`io::ErrorKind::TimedOut`]. A slow
 ///   but honest transfer is not cut.
 /// * *Deadline* (none): the end of all reading and writing together, so `read_exact`, `read_line` and `write_all` are bounded as a
-///   whole, however lively a peer trickles. A server sets it with `request_deadline`, a handler with
+///   whole, even if bytes keep coming. A server sets it with `request_deadline`, a handler with
 ///   [`set_deadline`](Connection::set_deadline).
 /// * *Line* (64 KiB, terminator not counted), for `read_line` and `read_until`; *frame* (1 MiB), for
 ///   [`read_frame`](Connection::read_frame). What is longer is an error of its own ([`Error::Framing`]), and reading has ended.
@@ -77,6 +78,33 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Makes a connection of a stream that belongs to no server: a client's, or one end of a pair in a test. Std's sockets can be
+    /// converted with `from`.
+    ///
+    /// ```
+    /// # #[cfg(unix)] fn main() -> std::io::Result<()> {
+    /// use socketserver::Connection;
+    /// use std::io::{BufRead, Write};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (mut ours, mut theirs) = (Connection::from(ours), Connection::from(theirs));
+    /// writeln!(theirs, "hello")?;
+    /// let mut line = String::new();
+    /// ours.read_line(&mut line)?;
+    /// assert_eq!(line, "hello\n");
+    /// # Ok(()) }
+    /// # #[cfg(not(unix))] fn main() {}
+    /// ```
+    pub fn from_stream(stream: Arc<dyn Stream>, peer: Address) -> Self {
+        Connection::new(&RequestContext::unserved(peer.clone()), stream, peer)
+    }
+
+    fn from_socket(socket: impl StdSocket) -> Self {
+        let peer = socket.as_sock_ref().peer_addr().map_or(Address::Unnamed, |peer| Address::from_system(&peer));
+        Connection::from_stream(Arc::new(SocketStream::with_unknown_timeouts(socket)), peer)
+    }
+
     /// Makes a connection of a stream that a listener of your own has accepted.
     pub fn new(context: &RequestContext, stream: Arc<dyn Stream>, peer: Address) -> Self {
         let settings = context.settings();
@@ -114,7 +142,8 @@ impl Connection {
 
     /// The server this request belongs to. Python's `self.server`.
     ///
-    /// A connection made by [`tcp::connect`](crate::tcp::connect) belongs to none: its handle stops nothing.
+    /// A connection made by [`tcp::connect`](crate::tcp::connect) or [`from_stream`](Connection::from_stream) belongs to none: its handle
+    /// stops nothing, and has the peer's address for want of a server's.
     pub fn server(&self) -> ServerHandle {
         self.context.server()
     }
@@ -168,6 +197,19 @@ impl Connection {
         Ok(())
     }
 
+    /// Runs `step` under a deadline, unless the request's own is earlier, and puts that back.
+    pub(crate) fn within(&mut self, at: Instant, step: &mut dyn FnMut(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        let own = self.deadline;
+        if own.map_or(true, |own| at < own.at) {
+            self.deadline = Some(Deadline { at, within: at.saturating_duration_since(Instant::now()) });
+            self.shared.set_deadline(self.deadline);
+        }
+        let result = step(self);
+        self.deadline = own;
+        self.shared.set_deadline(own);
+        result
+    }
+
     /// Ends one direction or both while the connection lives on: half-close. `Write` sends first what writers have queued; the peer
     /// reads the end of the file, and its answer can still be read. Python's `request.shutdown(how)`.
     ///
@@ -188,12 +230,20 @@ impl Connection {
         }
     }
 
-    /// Puts a stream over the one there is, once, before anything is read or written: what a listener's
-    /// [preparation](crate::server::Prepare) does for TLS. `wrap` gets the stream below.
+    /// Puts a stream over the one there is, once: what a listener's [preparation](crate::server::Prepare) does for TLS. `wrap` gets the
+    /// stream below.
     ///
     /// # Errors
-    /// What `wrap` returns; [`io::ErrorKind::AlreadyExists`] the second time.
+    /// What `wrap` returns; [`io::ErrorKind::AlreadyExists`] the second time; [`io::ErrorKind::InvalidData`] where bytes have been
+    /// received already that the new stream would miss, and that whoever reads would take for its own: a client that sends on
+    /// before it has been told to, as in STARTTLS injection.
     pub fn wrap_stream(&mut self, wrap: impl FnOnce(Arc<dyn Stream>) -> io::Result<Arc<dyn Stream>>) -> io::Result<()> {
+        if self.has_input() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} has sent bytes ahead of the stream that was to be put over its connection", self.peer),
+            ));
+        }
         self.shared.set_upper(wrap(Arc::clone(self.shared.stream()))?)
     }
 
@@ -229,6 +279,21 @@ impl Write for Connection {
     /// Waits until what writers have queued has been handed to the system. The connection's own writes are never buffered.
     fn flush(&mut self) -> io::Result<()> {
         self.shared.flush()
+    }
+}
+
+/// A blocking socket; its timeouts are replaced by the connection's.
+impl From<std::net::TcpStream> for Connection {
+    fn from(stream: std::net::TcpStream) -> Self {
+        Connection::from_socket(stream)
+    }
+}
+
+/// A blocking socket; its timeouts are replaced by the connection's.
+#[cfg(unix)]
+impl From<std::os::unix::net::UnixStream> for Connection {
+    fn from(stream: std::os::unix::net::UnixStream) -> Self {
+        Connection::from_socket(stream)
     }
 }
 

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::deadline::Deadline;
 use crate::address::Address;
-use crate::control::Cut;
+use crate::control::{Cut, Throttle};
 use crate::error::{Error, Phase};
 use crate::stream::{Stream, Wait};
 use crate::sync::{lock, Condvar, Mutex, MutexGuard};
@@ -41,6 +41,33 @@ struct WritingSide {
     queue: Vec<u8>,
     queue_limit: usize,
     state: SideState,
+}
+
+/// How many threads may at once be sending to peers that do not keep up, in the whole process. With the most threads that a builder
+/// allows, 8,000, they stay well below what a process can have.
+const MAX_SENDERS: usize = 1024;
+
+static SENDERS: AtomicUsize = AtomicUsize::new(0);
+static NO_SENDER: Throttle = Throttle::new();
+
+/// One of the sending threads.
+struct Sender(());
+
+impl Sender {
+    fn take() -> io::Result<Sender> {
+        SENDERS
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < MAX_SENDERS).then_some(count + 1))
+            .map(|_| Sender(()))
+            .map_err(|_| {
+                io::Error::new(io::ErrorKind::WouldBlock, format!("{MAX_SENDERS} peers are being waited for already"))
+            })
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        SENDERS.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 enum SideState {
@@ -175,18 +202,24 @@ impl Shared {
     }
 
     /// Sends the queue from a thread of its own, which has the turn until the queue is empty: at most one such thread a connection,
-    /// and only while its peer does not keep up.
+    /// only while its peer does not keep up, and not more than [`MAX_SENDERS`].
     fn start_sender(self: &Arc<Self>) {
         let shared = Arc::clone(self);
-        let sender = std::thread::Builder::new().name("socketserver-sender".into()).spawn(move || {
-            let wait = shared.wait(&lock(&shared.side));
-            drop(Turn { shared: &shared, wait, queued: true });
+        let started = Sender::take().and_then(|sender| {
+            std::thread::Builder::new().name("ss-sender".into()).spawn(move || {
+                let wait = shared.wait(&lock(&shared.side));
+                drop(Turn { shared: &shared, wait, queued: true });
+                drop(sender);
+            })
         });
-        if let Err(error) = sender {
+        if let Err(error) = started {
             // The queue stays and goes out with the next write, or at the close.
             lock(&self.side).writing = false;
             self.turn.notify_all();
-            log::warn!("cannot start a thread to send what waits for a slow peer: {error}");
+            NO_SENDER.log(
+                log::Level::Warn,
+                format_args!("what waits for a slow peer goes out with the next write: {error}"),
+            );
         }
     }
 
@@ -194,6 +227,12 @@ impl Shared {
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         let sent = self.take_turn()?.close();
         sent.and(self.stream().shutdown(Shutdown::Write))
+    }
+
+    /// Ends both directions at once, whoever is reading or writing.
+    pub(crate) fn disconnect(&self) -> io::Result<()> {
+        lock(&self.side).state = SideState::Closed;
+        self.raw.shutdown(Shutdown::Both)
     }
 
     /// The request is over: writers fail from now on, and one that is blocked half-way is cut.

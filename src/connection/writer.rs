@@ -24,7 +24,13 @@ use crate::address::Address;
 ///
 /// /// Sends to everyone, held up by no one; who does not keep up is put out.
 /// fn broadcast(members: &Members, message: &[u8]) {
-///     members.lock().unwrap().retain(|_, member| member.try_write(message).is_ok());
+///     members.lock().unwrap().retain(|_, member| {
+///         let taken = member.try_write(message).is_ok();
+///         if !taken {
+///             let _ = member.shutdown();
+///         }
+///         taken
+///     });
 /// }
 /// ```
 #[derive(Clone)]
@@ -51,8 +57,20 @@ impl ConnectionWriter {
     /// keep up. [`io::ErrorKind::NotConnected`] when the request is over. [`io::ErrorKind::BrokenPipe`] when an earlier write failed
     /// half-way. [`io::ErrorKind::ConnectionAborted`] when the server's stop has cut the connection. What is queued and cannot be
     /// sent later shows as an error of the next write.
+    ///
+    /// A peer that does not keep up costs a thread until its queue has gone out, 1,024 in the whole process at the most; beyond
+    /// those a queue goes out with the next write, or at the close.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<()> {
         self.shared()?.try_write(buf)
+    }
+
+    /// Ends the connection in both directions, at once: nothing that is queued is waited for, and the handler reads the end. For a member
+    /// who does not keep up, or is put out. Python's `request.shutdown(SHUT_RDWR)` from another thread.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotConnected`] when the request is over, or the peer has gone.
+    pub fn shutdown(&self) -> io::Result<()> {
+        self.shared()?.disconnect()
     }
 
     /// Whether the request is over, so that nothing can be written any more.

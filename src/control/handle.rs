@@ -69,7 +69,7 @@ impl ServerHandle {
         self.control.counters.snapshot(self.control.gate.active())
     }
 
-    /// The address the server was bound to. Python's `server_address`.
+    /// The address the server was bound to. Python's `server_address`. Of a connection that belongs to no server, the peer's.
     pub fn local_addr(&self) -> Address {
         self.control.address.clone()
     }

@@ -159,7 +159,7 @@ impl Control {
     /// Has the drain done by a thread of its own, because the serving thread is held up by a handler. Never blocks.
     pub(crate) fn drain_elsewhere(self: &Arc<Self>) {
         let control = Arc::clone(self);
-        let spawned = std::thread::Builder::new().name("socketserver-drain".into()).spawn(move || {
+        let spawned = std::thread::Builder::new().name("ss-drain".into()).spawn(move || {
             control.drain();
         });
         if let Err(error) = spawned {

@@ -12,7 +12,7 @@ pub struct Stats {
     pub active: u64,
     /// Requests turned away: by `verify_request`, by the limit per address, or at the ceiling under `Overload::Reject`.
     pub rejected: u64,
-    /// Requests that ended in an error: of the handler's, of the preparation, of a hook.
+    /// Requests that ended in an error: of the handler, of the preparation, of the close.
     pub handler_errors: u64,
     /// Panics caught, in handlers and in hooks.
     pub panics: u64,

@@ -18,6 +18,10 @@ struct State {
 }
 
 impl Throttle {
+    pub(crate) const fn new() -> Self {
+        Throttle(Mutex::new(State { last: None, held_back: 0 }))
+    }
+
     /// Whether a line may be logged now, and how many were held back since the last.
     pub(crate) fn pass(&self) -> Option<u64> {
         self.pass_at(Instant::now())

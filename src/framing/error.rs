@@ -67,9 +67,15 @@ pub enum FramingError {
 }
 
 impl FramingError {
-    /// The `FramingError` within an [`io::Error`] that was made of one.
+    /// The `FramingError` within an [`io::Error`] that was made of one, directly or around it.
     pub fn of(error: &io::Error) -> Option<&FramingError> {
-        error.get_ref()?.downcast_ref()
+        let mut inner: &(dyn std::error::Error + 'static) = error.get_ref()?;
+        loop {
+            if let Some(found) = inner.downcast_ref() {
+                return Some(found);
+            }
+            inner = inner.source()?;
+        }
     }
 
     /// The kind that an [`io::Error`] made of this has: [`io::ErrorKind::InvalidData`] where the variant names no

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 /// Which addresses are wanted. Python: `AF_UNSPEC`, `AF_INET`, `AF_INET6`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Family {
     /// IPv4 and IPv6.
     #[default]

@@ -4,6 +4,7 @@
 ///
 /// Functions take `impl Into<Service>`, so the number or the text can be given as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Service<'a> {
     /// The port itself.
     Port(u16),

@@ -26,8 +26,8 @@ const BACK_OFF_MAX: Duration = Duration::from_millis(100);
 /// forbids the call.
 const RETRIES_AT_ONCE: u32 = 64;
 
-/// How many rejected clients are taken leave of at once, each by a thread for at most a second or two. Any more are closed without waiting
-/// for them to read.
+/// How many rejected clients are sent their farewell at the same time, each by a thread for at most a second or two. Any more are closed
+/// without waiting for them to read.
 const FAREWELLS: usize = 64;
 
 /// The accepting side of a server.
@@ -40,7 +40,6 @@ pub(crate) struct Acceptor<L: Listener, D> {
     pub(crate) overload: Overload,
     back_off: BackOff,
     accept_trouble: Throttle,
-    dispatch_trouble: Throttle,
     farewells: Threading,
     farewells_under_way: Arc<AtomicUsize>,
 }
@@ -78,8 +77,7 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
             overload,
             back_off: BackOff::default(),
             accept_trouble: Throttle::default(),
-            dispatch_trouble: Throttle::default(),
-            farewells: Threading::default(),
+            farewells: Threading::of_kind("leave"),
             farewells_under_way: Arc::default(),
         }
     }
@@ -143,10 +141,6 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
                 control.counters.spawn_failures.add_one();
                 self.back_off.start();
                 control.gate.wake_at_release();
-                self.dispatch_trouble.log(
-                    log::Level::Error,
-                    format_args!("no thread for a request on {}, so it was closed: {error}", control.address),
-                );
                 self.service.report(Failure::new(Stage::Dispatch, Cause::Error(error.into())).of_peer(&peer));
                 Step::TurnedAway
             }

@@ -1,6 +1,7 @@
 //! [`Builder`].
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ use super::threading::Threading;
 use super::{Server, ServiceActions, State, LISTENER, WAKER};
 use crate::address::Address;
 use crate::connection::{not_zero, Connection, RequestContext, StreamSettings};
-use crate::control::Control;
+use crate::control::{Control, ServerHandle};
 use crate::error::{Error, Result};
 use crate::handler::Handler;
+use crate::socket_listener::BindOptions;
 use crate::sync::Mutex;
 use crate::sys;
 
@@ -51,8 +53,9 @@ const SPARE_DESCRIPTORS: usize = 64;
 ///     .bind("127.0.0.1:0", handler_fn(|_: &mut Connection| Ok(())))?;
 /// # Ok(()) }
 /// ```
+#[must_use = "it does nothing until `bind` or `from_listener`"]
 pub struct Builder<L: Listener, D> {
-    pub(crate) options: L::Options,
+    pub(crate) options: BindOptions,
     pub(crate) stream: StreamSettings,
     dispatch: D,
     hooks: Hooks,
@@ -65,12 +68,13 @@ pub struct Builder<L: Listener, D> {
     prepare_timeout: Duration,
     drain_timeout: Option<Duration>,
     block_on_close: bool,
+    listener: PhantomData<fn() -> L>,
 }
 
 impl<L: Listener, D: Dispatch + Default> Builder<L, D> {
     pub(crate) fn new() -> Self {
         Builder {
-            options: L::Options::default(),
+            options: BindOptions::default(),
             stream: StreamSettings::default(),
             dispatch: D::default(),
             hooks: Hooks::default(),
@@ -83,15 +87,31 @@ impl<L: Listener, D: Dispatch + Default> Builder<L, D> {
             prepare_timeout: DEFAULT_PREPARE_TIMEOUT,
             drain_timeout: Some(DEFAULT_DRAIN_TIMEOUT),
             block_on_close: true,
+            listener: PhantomData,
         }
     }
 }
 
 impl<L: Listener, D: Dispatch> Builder<L, D> {
-    /// Uses this dispatch strategy rather than a default one of its type.
-    pub fn dispatch(mut self, dispatch: D) -> Self {
-        self.dispatch = dispatch;
-        self
+    /// Uses this dispatch strategy rather than the server type's: `TcpServer::builder().dispatch(pool)` is a TCP server whose requests
+    /// `pool` serves.
+    pub fn dispatch<E: Dispatch>(self, dispatch: E) -> Builder<L, E> {
+        Builder {
+            dispatch,
+            options: self.options,
+            stream: self.stream,
+            hooks: self.hooks,
+            handle_timeout: self.handle_timeout,
+            service_actions: self.service_actions,
+            max_connections: self.max_connections,
+            max_per_address: self.max_per_address,
+            overload: self.overload,
+            timeout: self.timeout,
+            prepare_timeout: self.prepare_timeout,
+            drain_timeout: self.drain_timeout,
+            block_on_close: self.block_on_close,
+            listener: PhantomData,
+        }
     }
 
     /// How many requests there may be at once, exactly. What happens to more is [`overload`](Builder::overload)'s to say.
@@ -159,15 +179,25 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         self
     }
 
-    /// Runs on the serving thread when `handle_request` has waited in vain. Python's `handle_timeout`.
-    pub fn handle_timeout(mut self, hook: impl FnMut() + Send + 'static) -> Self {
+    /// Runs on the serving thread, with the server's handle, when `handle_request` has waited in vain. Python's `handle_timeout`.
+    pub fn handle_timeout(mut self, hook: impl FnMut(&ServerHandle) + Send + 'static) -> Self {
         self.handle_timeout = Some(Box::new(hook));
         self
     }
 
-    /// Runs on the serving thread at this interval while `serve_forever` serves, between two requests: on a sequential server a long
-    /// request delays it. Python's `service_actions`, which runs every half second.
-    pub fn service_actions(mut self, interval: Duration, hook: impl FnMut() + Send + 'static) -> Self {
+    /// Runs on the serving thread, with the server's handle, at this interval while `serve_forever` serves, between two requests: on a
+    /// sequential server a long request delays it. Python's `service_actions`, which runs every half second.
+    ///
+    /// ```
+    /// # use socketserver::{handler_fn, Connection, ThreadingTcpServer};
+    /// # use std::time::Duration;
+    /// # fn main() -> socketserver::Result<()> {
+    /// let server = ThreadingTcpServer::builder()
+    ///     .service_actions(Duration::from_secs(60), |server| println!("{:?}", server.stats()))
+    ///     .bind("127.0.0.1:0", handler_fn(|_: &mut Connection| Ok(())))?;
+    /// # Ok(()) }
+    /// ```
+    pub fn service_actions(mut self, interval: Duration, hook: impl FnMut(&ServerHandle) + Send + 'static) -> Self {
         self.service_actions = Some((interval, Box::new(hook)));
         self
     }
@@ -219,8 +249,12 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         not_zero("read_timeout", self.stream.read_timeout)?;
         not_zero("write_timeout", self.stream.write_timeout)?;
         not_zero("request_deadline", self.stream.request_deadline)?;
-        not_zero("prepare_timeout", Some(self.prepare_timeout))?;
-        not_zero("service_actions interval", self.service_actions.as_ref().map(|(interval, _)| *interval))?;
+        if self.prepare_timeout.is_zero() {
+            return Err(invalid("prepare_timeout", "zero", "nothing could ever be prepared in time"));
+        }
+        if self.service_actions.as_ref().is_some_and(|(interval, _)| interval.is_zero()) {
+            return Err(invalid("service_actions interval", "zero", "the server would do nothing else"));
+        }
         Ok(())
     }
 
@@ -290,7 +324,7 @@ impl<L: Listener<Request = Connection>, D> Builder<L, D> {
         self
     }
 
-    /// How long all reading and writing of a request may take together, from its acceptance, however lively the peer trickles. Default:
+    /// How long all reading and writing of a request may take together, from its acceptance, even if bytes keep coming. Default:
     /// none. It ends waiting, not computing.
     pub fn request_deadline(mut self, within: impl Into<Option<Duration>>) -> Self {
         self.stream.request_deadline = within.into();

@@ -8,19 +8,20 @@ use super::slot::Place;
 /// Who runs the handler: one half of a server, the other being its [`Listener`](super::Listener). Overriding `process_request`, or
 /// `ThreadingMixIn`, is how one does it in Python.
 ///
-/// The crate's own are [`Sequential`](super::Sequential) and [`Threading`](super::Threading). One of your own might hand the jobs to a
-/// pool that the program has anyway:
+/// The crate's own are [`Sequential`](super::Sequential) and [`Threading`](super::Threading). One of your own, given to
+/// [`Builder::dispatch`](super::Builder::dispatch), might hand the jobs to a pool that the program has anyway:
 ///
 /// ```
 /// use socketserver::server::{Dispatch, Job, Refused};
+/// use socketserver::{handler_fn, Connection, TcpServer};
 /// use std::sync::mpsc::{sync_channel, SyncSender, TrySendError};
 /// use std::sync::{Arc, Mutex};
 ///
 /// #[derive(Debug)]
 /// struct TwoThreads(SyncSender<Job>);
 ///
-/// impl Default for TwoThreads {
-///     fn default() -> Self {
+/// impl TwoThreads {
+///     fn new() -> Self {
 ///         let (sender, receiver) = sync_channel::<Job>(16);
 ///         let receiver = Arc::new(Mutex::new(receiver));
 ///         for _ in 0..2 {
@@ -46,7 +47,11 @@ use super::slot::Place;
 ///     }
 /// }
 ///
-/// type PooledTcpServer = socketserver::Server<socketserver::tcp::TcpListener, TwoThreads>;
+/// # fn main() -> socketserver::Result<()> {
+/// let server = TcpServer::builder()
+///     .dispatch(TwoThreads::new())
+///     .bind("127.0.0.1:0", handler_fn(|_: &mut Connection| Ok(())))?;
+/// # Ok(()) }
 /// ```
 pub trait Dispatch: Send + Sync + 'static {
     /// Runs the job, or has it run, now or soon. Must not wait, unless it runs the job itself (see

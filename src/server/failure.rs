@@ -93,6 +93,9 @@ impl Failure {
 
     /// Whether this is no more than a peer that went away or was too slow: a reset, a broken pipe, an end in the middle, a timeout.
     /// The default `handle_error` logs these at debug level and all others as warnings.
+    ///
+    /// It goes by the kind of an [`io::Error`]: one of the handler's own, about another connection, looks the same, and one wrapped in
+    /// another type is not looked into.
     pub fn is_disconnect(&self) -> bool {
         let Cause::Error(error) = &self.cause else { return false };
         error.downcast_ref::<io::Error>().is_some_and(|error| {

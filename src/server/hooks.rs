@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use super::failure::{Failure, Stage};
+use super::failure::{Cause, Failure, Stage};
 use super::guard::guarded;
 use crate::address::Address;
-use crate::control::{Counters, Throttle};
+use crate::control::{Counters, ServerHandle, Throttle};
 
 pub(crate) type VerifyRequest = Box<dyn Fn(&Address) -> bool + Send + Sync>;
 pub(crate) type HandleError = Box<dyn Fn(&Failure) + Send + Sync>;
-pub(crate) type ServerHook = Box<dyn FnMut() + Send>;
+pub(crate) type ServerHook = Box<dyn FnMut(&ServerHandle) + Send>;
 
 /// `verify_request` and `handle_error`. The two that the serving thread runs, `handle_timeout` and `service_actions`, are with it.
 #[derive(Default)]
@@ -24,11 +24,12 @@ pub(crate) struct Hooks {
 impl Hooks {
     /// Counts a failure and gives it to the user's hook, or logs it.
     pub(crate) fn report(&self, counters: &Counters, failure: &Failure) {
-        for cause in failure.causes() {
-            match cause {
-                super::Cause::Error(_) => counters.handler_errors.add_one(),
-                super::Cause::Panic(_) => counters.panics.add_one(),
-            }
+        for _ in failure.causes().filter(|cause| matches!(cause, Cause::Panic(_))) {
+            counters.panics.add_one();
+        }
+        // A request that found nobody to serve it is counted as that already.
+        if failure.stage() != Stage::Dispatch && failure.causes().any(|cause| matches!(cause, Cause::Error(_))) {
+            counters.handler_errors.add_one();
         }
         let Some(hook) = &self.handle_error else {
             if failure.is_disconnect() {

@@ -22,9 +22,6 @@ pub trait Listener: Send + 'static {
     /// What [`local_addr`](super::Server::local_addr) returns.
     type Addr: Clone + fmt::Debug + fmt::Display + Into<Address> + Send + Sync + 'static;
 
-    /// Its own settings on the builder; `()` if it has none.
-    type Options: Default + fmt::Debug + Send + 'static;
-
     /// The address it listens on.
     fn local_addr(&self) -> Self::Addr;
 
@@ -50,8 +47,8 @@ pub trait Listener: Send + 'static {
 
 /// A step between accepting a request and handling it, done by the worker so that a slow client holds up nobody else.
 pub trait Prepare<R>: Send + Sync {
-    /// Prepares the request, for instance by [`Connection::wrap_stream`](crate::Connection::wrap_stream), and does not wait past
-    /// `deadline`.
+    /// Prepares the request, for instance by [`Connection::wrap_stream`](crate::Connection::wrap_stream). Reading and writing through
+    /// the connection end at `deadline`, or at the request's own if that is earlier; anything else must look at it.
     ///
     /// # Errors
     /// Any; the request is closed and the error given to `handle_error`.

@@ -69,6 +69,7 @@ const LISTENER: mio::Token = mio::Token(1);
 /// [`spawn`](Server::spawn) or [`handle_request`](Server::handle_request) is called. Dropping it closes the listener.
 ///
 /// It serves once: after a stop it answers [`Error::Closed`].
+#[must_use = "it serves nobody until `serve_forever`, `spawn` or `handle_request` is called"]
 pub struct Server<L: Listener, D: Dispatch> {
     acceptor: Acceptor<L, D>,
     local_addr: L::Addr,
@@ -125,8 +126,11 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
     /// Serves until [`ServerHandle::shutdown`] is called, drains, and reports. Python's `serve_forever`, without its polling: a
     /// server with nothing to do makes no system call, and a stop takes effect at once.
     ///
+    /// It returns when the requests under way have ended or the drain deadline has cut them. A sequential server runs its handler on this very
+    /// thread, so it does not return before that does; [`spawn`](Server::spawn) and [`join`](Running::join) do.
+    ///
     /// # Errors
-    /// [`Error::Closed`] if it has been stopped before. [`Error::Accept`] when the listening socket is unusable; shortages of
+    /// [`Error::Closed`] if it has been stopped before. [`Error::System`] when the poller fails. [`Error::Accept`] when the listening socket is unusable; shortages of
     /// descriptors, memory or threads never end it.
     pub fn serve_forever(&mut self) -> Result<ShutdownReport> {
         self.require_open()?;
@@ -137,7 +141,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
         served.map(|()| report)
     }
 
-    /// Serves on a thread of its own, named `socketserver-serve`.
+    /// Serves on a thread of its own, named `ss-serve`.
     ///
     /// # Errors
     /// [`Error::System`] when the thread cannot be started; [`Error::Closed`] if the server has been stopped before.
@@ -145,7 +149,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
         self.require_open()?;
         let (handle, local_addr) = (self.handle(), self.local_addr());
         let thread = std::thread::Builder::new()
-            .name("socketserver-serve".into())
+            .name("ss-serve".into())
             .spawn(move || self.serve_forever())
             .map_err(|error| spawn_error("the server", error))?;
         Ok(Running::new(handle, local_addr, thread))
@@ -285,7 +289,8 @@ fn run_hook<L: Listener, D: Dispatch>(stage: Stage, hook: &mut ServerHook, accep
     if control.gate.enter_inline() {
         control.drain_elsewhere();
     }
-    if let Err(failure) = guarded(stage, hook) {
+    let handle = ServerHandle::new(Arc::clone(control));
+    if let Err(failure) = guarded(stage, || hook(&handle)) {
         acceptor.service.report(failure);
     }
     control.gate.leave_inline();

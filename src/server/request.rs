@@ -3,18 +3,27 @@
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::control::Target;
+use std::time::Instant;
 
 /// What a listener accepts and a [`Handler`](crate::Handler) serves. Implemented by this crate's request types only; a listener of
 /// your own brings its own [`Stream`](crate::Stream) and makes a [`Connection`] of it.
 pub trait Request: sealed::Steps {}
 
 pub(crate) mod sealed {
+    use std::time::Instant;
+
     use super::{Address, Target};
 
     pub trait Steps: Send + 'static {
         fn peer(&self) -> &Address;
         /// What a stop may have to cut.
         fn cut_target(&self) -> Target;
+        /// Does something that must not wait past `deadline`, and puts the request's own limits back.
+        fn within(
+            &mut self,
+            deadline: Instant,
+            step: &mut dyn FnMut(&mut Self) -> std::io::Result<()>,
+        ) -> std::io::Result<()>;
         /// Ends a request that was served, cleanly.
         fn close(&mut self) -> std::io::Result<()>;
         /// Ends a request that is not served.
@@ -33,6 +42,14 @@ impl sealed::Steps for Connection {
 
     fn cut_target(&self) -> Target {
         Some(Connection::cut_target(self))
+    }
+
+    fn within(
+        &mut self,
+        deadline: Instant,
+        step: &mut dyn FnMut(&mut Self) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        Connection::within(self, deadline, step)
     }
 
     fn close(&mut self) -> std::io::Result<()> {

@@ -19,6 +19,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// Dropping it stops the server, and waits until the port is free but not for the requests under way: those get the drain timeout,
 /// behind the scenes.
+#[must_use = "dropping it stops the server: keep it, and call `join` or `stop`"]
 pub struct Running<A> {
     handle: ServerHandle,
     local_addr: A,
@@ -41,10 +42,14 @@ impl<A: Clone> Running<A> {
     }
 
     /// Waits until the server has been stopped and has drained. It stops nothing: call [`ServerHandle::shutdown`] for that, or
-    /// [`stop`](Running::stop) for both. Returns at the drain deadline at the latest, whatever a handler does.
+    /// [`stop`](Running::stop) for both. Returns within a fifth of a second of the drain deadline, whatever a handler does; where there is
+    /// no drain deadline, when the last handler has returned.
     ///
     /// # Errors
     /// What `serve_forever` returned.
+    ///
+    /// # Panics
+    /// If the serving thread did, which takes a bug.
     pub fn join(mut self) -> Result<ShutdownReport> {
         let Some(thread) = self.thread.take() else { return Ok(ShutdownReport::default()) };
         match self.handle.control().wait_ended(RETURN_GRACE) {

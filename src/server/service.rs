@@ -84,7 +84,7 @@ impl<R: Request> Service<R> {
         }
         let closed = guarded_result(Stage::Close, || Ok(request.close()?));
         if let (Err(failure), false) = (closed, failed) {
-            // After a failed handler, a failing close is news to nobody.
+            // After a failed handler, a failing close adds nothing.
             self.report(failure.of_peer(request.peer()));
         }
         drop(admission);
@@ -93,7 +93,9 @@ impl<R: Request> Service<R> {
     fn prepare(&self, request: &mut R) -> Result<(), Failure> {
         let Some(preparation) = &self.preparation else { return Ok(()) };
         let deadline = Instant::now() + self.prepare_timeout;
-        guarded_result(Stage::Prepare, || Ok(preparation.prepare(request, deadline)?))
+        guarded_result(Stage::Prepare, || {
+            Ok(request.within(deadline, &mut |request| preparation.prepare(request, deadline))?)
+        })
     }
 
     fn verify(&self, request: &R) -> bool {

@@ -21,10 +21,14 @@ pub(crate) const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A thread for each request, reused for the next: Python's `ThreadingMixIn`, bounded.
 ///
-/// Threads are named `socketserver-N`. There are never more than `max_connections`.
+/// Threads are named `ss-worker-N`. There are never more than `max_connections`; beside them there is the serving thread, at times one
+/// for each client that is being turned away (64 at most) and for each slow peer of
+/// [`try_write`](crate::ConnectionWriter::try_write) (1,024 at most).
 #[derive(Debug)]
 pub struct Threading {
     crew: Arc<Crew<Job>>,
+    /// What its threads are for, in their names, of which Linux keeps 15 bytes.
+    kind: &'static str,
     idle_timeout: Duration,
     stack_size: Option<usize>,
     started: AtomicU64,
@@ -32,16 +36,21 @@ pub struct Threading {
 
 impl Default for Threading {
     fn default() -> Self {
+        Threading::of_kind("worker")
+    }
+}
+
+impl Threading {
+    pub(crate) fn of_kind(kind: &'static str) -> Self {
         Threading {
             crew: Arc::new(Crew::new()),
+            kind,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             stack_size: None,
             started: AtomicU64::new(0),
         }
     }
-}
 
-impl Threading {
     pub(crate) fn set_idle_timeout(&mut self, idle_timeout: Duration) {
         self.idle_timeout = idle_timeout;
     }
@@ -52,7 +61,7 @@ impl Threading {
 
     fn start_thread(&self) -> io::Result<()> {
         let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut thread = std::thread::Builder::new().name(format!("socketserver-{number}"));
+        let mut thread = std::thread::Builder::new().name(format!("ss-{}-{number}", self.kind));
         if let Some(bytes) = self.stack_size {
             thread = thread.stack_size(bytes);
         }
@@ -73,7 +82,10 @@ impl Dispatch for Threading {
             return Ok(());
         }
         self.start_thread().or_else(|error| match self.crew.give_back() {
-            Some(job) => Err(Refused::new(job, error)),
+            Some(job) => {
+                let reason = format!("cannot start a thread for the request: {error}");
+                Err(Refused::new(job, io::Error::new(error.kind(), reason)))
+            }
             None => Ok(()),
         })
     }

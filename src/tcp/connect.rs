@@ -26,7 +26,8 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// The addresses are tried in the resolver's order, the families alternating, and a quarter of a second apart rather than one after
 /// another (RFC 8305), so that one that does not answer costs little. The first connection made is returned, with NODELAY on.
 ///
-/// The [`Connection`] is what a server's handler gets too: buffered reading, total deadlines, frames, a writer for other threads. For a
+/// The [`Connection`] is what a server's handler gets too: buffered reading, total deadlines, frames, a writer for other threads; and
+/// a read timeout of 60 s and a write timeout of 30 s, unlike Python's, until others are set. For a
 /// std socket, ask [`socket`](Connection::socket) for a clone.
 ///
 /// ```
@@ -55,6 +56,7 @@ pub fn connect(address: impl ToEndpoint, timeout: impl Into<Option<Duration>>) -
 
 /// Connects with settings other than [`connect`]'s.
 #[derive(Debug, Clone, Default)]
+#[must_use = "it does nothing until `connect`"]
 pub struct Connector {
     timeout: Option<Duration>,
     source: Option<SocketAddr>,

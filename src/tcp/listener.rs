@@ -12,7 +12,7 @@ use crate::connection::{Connection, RequestContext, StreamSettings};
 use crate::error::{Error, Result};
 use crate::net::ToEndpoint;
 use crate::server::{AcceptError, Listener, Readiness};
-use crate::socket_listener::{accept, listen, new_socket, DEFAULT_BACKLOG};
+use crate::socket_listener::{accept, listen, new_socket, BindOptions};
 use crate::socket_stream::{KernelTimeouts, SocketStream};
 use crate::sys;
 
@@ -25,25 +25,9 @@ pub struct TcpListener {
     inherited: Option<KernelTimeouts>,
 }
 
-/// The settings of a [`TcpListener`], set on the builder.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct TcpOptions {
-    pub(crate) backlog: u32,
-    pub(crate) reuse_address: bool,
-    pub(crate) reuse_port: bool,
-    pub(crate) dual_stack: bool,
-}
-
-impl Default for TcpOptions {
-    fn default() -> Self {
-        TcpOptions { backlog: DEFAULT_BACKLOG, reuse_address: true, reuse_port: false, dual_stack: false }
-    }
-}
-
 impl TcpListener {
     /// Binds to the first of the address's meanings that can be bound.
-    pub(crate) fn bind(address: impl ToEndpoint, options: &TcpOptions, stream: &StreamSettings) -> Result<Self> {
+    pub(crate) fn bind(address: impl ToEndpoint, options: &BindOptions, stream: &StreamSettings) -> Result<Self> {
         let endpoint = address.to_endpoint()?;
         let failed = |source| Error::Bind { address: endpoint.to_string(), source };
         let mut last = None;
@@ -74,7 +58,7 @@ impl TcpListener {
 
 fn bind_one(
     address: SocketAddr,
-    options: &TcpOptions,
+    options: &BindOptions,
     stream: &StreamSettings,
 ) -> io::Result<(Socket, Option<KernelTimeouts>)> {
     let socket = new_socket(Domain::for_address(address))?;
@@ -126,7 +110,6 @@ impl TryFrom<std::net::TcpListener> for TcpListener {
 impl Listener for TcpListener {
     type Request = Connection;
     type Addr = SocketAddr;
-    type Options = TcpOptions;
 
     fn local_addr(&self) -> SocketAddr {
         self.local_addr
@@ -143,7 +126,7 @@ impl Listener for TcpListener {
             let _ = apply(&socket, context.settings());
         }
         let peer = match Address::from_system(&peer) {
-            // On a dual-stack socket IPv4 peers come in IPv6's clothes; programs want to know who they are.
+            // On a dual-stack socket IPv4 peers come as IPv4-mapped IPv6 addresses; programs want to know who they are.
             Address::Inet(address) => Address::Inet(SocketAddr::new(address.ip().to_canonical(), address.port())),
             other => other,
         };

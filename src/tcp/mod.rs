@@ -5,5 +5,5 @@ mod listener;
 mod server;
 
 pub use connect::{connect, Connector};
-pub use listener::{TcpListener, TcpOptions};
+pub use listener::TcpListener;
 pub use server::{TcpServer, ThreadingTcpServer};

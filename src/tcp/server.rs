@@ -61,6 +61,7 @@ impl<D: Dispatch + Default> Server<TcpListener, D> {
     /// # Errors
     /// [`Error::InvalidAddress`](crate::Error::InvalidAddress), [`Error::Resolve`](crate::Error::Resolve), or
     /// [`Error::Bind`](crate::Error::Bind): the port is in use or privileged, the address is not this machine's.
+    /// [`Error::System`](crate::Error::System): no descriptor is left for the poller.
     pub fn bind<H: Handler + Clone>(address: impl ToEndpoint, handler: H) -> Result<Self> {
         Self::builder().bind(address, handler)
     }

@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::connection::{Connection, RequestContext};
 use crate::error::{Error, Result};
 use crate::server::{AcceptError, Listener, Readiness};
-use crate::socket_listener::{accept, listen, new_socket, DEFAULT_BACKLOG};
+use crate::socket_listener::{accept, listen, new_socket, BindOptions};
 use crate::socket_stream::{KernelTimeouts, SocketStream};
 
 /// The longest path a Unix socket can have, in bytes: what is left of 108 after a NUL (unix(7)); 104 on the BSDs.
@@ -31,23 +31,8 @@ pub struct UnixListener {
     local_addr: Address,
 }
 
-/// The settings of a [`UnixListener`], set on the builder.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct UnixOptions {
-    pub(crate) backlog: u32,
-    pub(crate) mode: u32,
-    pub(crate) remove_stale: bool,
-}
-
-impl Default for UnixOptions {
-    fn default() -> Self {
-        UnixOptions { backlog: DEFAULT_BACKLOG, mode: 0o600, remove_stale: false }
-    }
-}
-
 impl UnixListener {
-    pub(crate) fn bind(path: &Path, options: &UnixOptions) -> Result<Self> {
+    pub(crate) fn bind(path: &Path, options: &BindOptions) -> Result<Self> {
         check_path(path)?;
         bind(path, options).map_err(|source| Error::Bind { address: path.display().to_string(), source })
     }
@@ -73,7 +58,7 @@ fn check_path(path: &Path) -> Result<()> {
     Err(Error::InvalidAddress { address: path.display().to_string(), reason })
 }
 
-fn bind(path: &Path, options: &UnixOptions) -> io::Result<UnixListener> {
+fn bind(path: &Path, options: &BindOptions) -> io::Result<UnixListener> {
     let socket = new_socket(Domain::UNIX)?;
     if path.as_os_str().as_bytes().first() == Some(&0) {
         socket.bind(&SockAddr::unix(path)?)?;
@@ -105,7 +90,6 @@ impl TryFrom<std::os::unix::net::UnixListener> for UnixListener {
 impl Listener for UnixListener {
     type Request = Connection;
     type Addr = Address;
-    type Options = UnixOptions;
 
     fn local_addr(&self) -> Address {
         self.local_addr.clone()

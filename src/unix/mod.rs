@@ -4,5 +4,5 @@ mod listener;
 mod path;
 mod server;
 
-pub use listener::{UnixListener, UnixOptions};
+pub use listener::UnixListener;
 pub use server::{ThreadingUnixStreamServer, UnixStreamServer};

@@ -43,7 +43,8 @@ impl<D: Dispatch + Default> Server<UnixListener, D> {
     /// On Linux a path that begins with a NUL is a name in the abstract namespace, as in Python: no file, and no permissions either.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`](crate::Error::InvalidAddress) for a path that is too long, [`Error::Bind`](crate::Error::Bind).
+    /// [`Error::InvalidAddress`](crate::Error::InvalidAddress) for a path that is too long, [`Error::Bind`](crate::Error::Bind),
+    /// [`Error::System`](crate::Error::System) where no descriptor is left for the poller.
     pub fn bind<H: Handler + Clone>(path: impl AsRef<Path>, handler: H) -> Result<Self> {
         Self::builder().bind(path, handler)
     }

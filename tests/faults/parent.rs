@@ -200,7 +200,7 @@ impl Child {
         for thread in directory(self.pid, "task") {
             let file = |name: &str| fs::read_to_string(format!("/proc/{}/task/{thread}/{name}", self.pid));
             // The kernel keeps 15 bytes of a thread's name.
-            if file("comm").is_ok_and(|name| name.trim() == "socketserver-se") {
+            if file("comm").is_ok_and(|name| name.trim() == "ss-serve") {
                 let text = file("schedstat").unwrap();
                 return Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap());
             }

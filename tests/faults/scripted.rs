@@ -88,7 +88,6 @@ impl Faulty {
 impl Listener for Faulty {
     type Request = Connection;
     type Addr = SocketAddr;
-    type Options = ();
 
     fn local_addr(&self) -> SocketAddr {
         self.inner.local_addr()
@@ -142,7 +141,6 @@ impl Handed {
 impl Listener for Handed {
     type Request = Connection;
     type Addr = Address;
-    type Options = ();
 
     fn local_addr(&self) -> Address {
         Address::Other("a script".into())
