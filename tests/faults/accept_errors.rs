@@ -1,6 +1,5 @@
 //! T2, T3, T4: accepts that fail, by a listener that says what it is told to.
 
-use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,7 +9,7 @@ use socketserver::server::{Sequential, Stage, Threading};
 use socketserver::{Error, Handled, Running, Server};
 
 use crate::client::Client;
-use crate::harness::{count, eventually, Watchdog};
+use crate::harness::{count, eventually, expect_free, Watchdog};
 use crate::scripted::{Faulty, Refusing, Script, LONGEST_BACK_OFF};
 use crate::talk::Talk;
 
@@ -229,8 +228,7 @@ fn t4_an_unusable_listener_ends_the_serving_and_what_is_under_way_drains() {
         assert_eq!(script.calls().len() - before, 1, "tried again after a fatal error");
         assert!(last.ask("ping x").map_or(true, |answer| answer.is_empty()));
         assert!(matches!(server.serve_forever(), Err(Error::Closed { .. })));
-        let refused = std::net::TcpStream::connect(address).unwrap_err();
-        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        expect_free(address);
     }
 }
 

@@ -39,6 +39,7 @@ fn child_server() {
         "binder" => crate::unix_paths::binder(),
         "churn" => crate::stopping::churn_servers(),
         "ipv6-off" => crate::binding::ipv6_off(),
+        "rebind" => crate::binding::rebind(),
         "flood" => crate::binding::flood(),
         role => panic!("no such role: {role}"),
     }
@@ -103,7 +104,11 @@ impl Settings {
 
 fn set_up_process(settings: &Settings) {
     // Panics are part of the tests; their traces are not.
-    std::panic::set_hook(Box::new(|_| {}));
+    std::panic::set_hook(Box::new(|panic| {
+        if matches!(std::thread::current().name(), Some("main" | "child::child_server")) {
+            eprintln!("{panic}");
+        }
+    }));
     LOG.pause.store(settings.number("slow-log").unwrap_or(0), Ordering::Relaxed);
     log::set_logger(&LOG).unwrap();
     log::set_max_level(log::LevelFilter::Info);

@@ -1,8 +1,10 @@
 //! Counts, watchdogs, and waiting for what must come true.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, RecvTimeoutError, Sender};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,6 +66,18 @@ pub(crate) fn own_loopback() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(127, 64 + number as u8, a, b), 0))
 }
 
+/// Nobody listens there any more.
+///
+/// At once, as far as the server is concerned. But a process that another test is just starting holds all of this process's
+/// descriptors until it runs its own program.
+#[track_caller]
+pub(crate) fn expect_free(address: SocketAddr) {
+    eventually(Duration::from_secs(1), "nobody listens any more", || match TcpStream::connect(address) {
+        Err(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+        Ok(_) => false,
+    });
+}
+
 /// Numbers that look random and are the same in every run: xorshift64*.
 pub(crate) struct Random(u64);
 
@@ -85,9 +99,20 @@ impl Random {
     }
 }
 
-/// Bytes in which a loss, a repetition or a swap shows.
+/// Bytes in which a loss, a repetition or a swap shows: they repeat after a prime number of bytes, which no buffer has.
 pub(crate) fn pattern(from: usize, length: usize) -> Vec<u8> {
-    (from..from + length).map(|at| (at.wrapping_mul(31) ^ (at >> 8).wrapping_mul(17) ^ (at >> 16)) as u8).collect()
+    const PERIOD: usize = 65_521;
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    let bytes = BYTES.get_or_init(|| {
+        let mut random = Random::new(0);
+        (0..PERIOD).map(|_| random.next() as u8).collect()
+    });
+    let mut pattern = Vec::with_capacity(length);
+    while pattern.len() < length {
+        let rest = &bytes[(from + pattern.len()) % PERIOD..];
+        pattern.extend_from_slice(&rest[..rest.len().min(length - pattern.len())]);
+    }
+    pattern
 }
 
 /// The value below which `percent` of the durations lie.

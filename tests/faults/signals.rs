@@ -76,7 +76,7 @@ fn load(target: &Target, lasting: Duration) {
 fn t5_interruptions_harm_no_request_and_extend_no_timeout() {
     let _watchdog = Watchdog::new();
     for signal in [Signal::SIGSTOP, Signal::SIGUSR1] {
-        let mut child = Child::start("threading read-timeout=800");
+        let mut child = Child::start("threading");
         child.obey("interruptible");
         let pid = child.pid;
         let disturb = || match signal {
@@ -87,6 +87,7 @@ fn t5_interruptions_harm_no_request_and_extend_no_timeout() {
             // Says nothing, and is put out while the signals still come: each would begin the wait anew.
             let began = Instant::now();
             let mut silent = child.connect();
+            silent.say("read-timeout 800").unwrap();
             load(&child.target, Duration::from_millis(count(1500, 5000) as u64));
             silent.expect_end();
             let after = began.elapsed();

@@ -12,7 +12,7 @@ use socketserver::tcp::TcpListener;
 use socketserver::{handler_fn, Connection, Error, Handled, HandlerResult, Server, TcpServer, ThreadingTcpServer};
 
 use crate::client::Client;
-use crate::harness::{count, eventually, long, own_loopback, percentile, Random, Watchdog};
+use crate::harness::{count, eventually, expect_free, long, own_loopback, percentile, Random, Watchdog};
 use crate::parent::Child;
 use crate::talk::Talk;
 
@@ -20,15 +20,6 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// What a busy machine may add to a promised time.
 const SLACK: Duration = Duration::from_secs(2);
-
-/// Nobody listens there any more.
-#[track_caller]
-fn expect_free(address: SocketAddr) {
-    match TcpStream::connect_timeout(&address, LIMIT) {
-        Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused),
-        Ok(_) => panic!("somebody listens on {address}"),
-    }
-}
 
 fn pause(random: &mut Random, most_micros: usize) {
     let micros = random.below(most_micros) as u64;

@@ -22,6 +22,7 @@ static SHARED: Mutex<u64> = Mutex::new(0);
 /// | `lock` | answers how often the shared lock was taken |
 /// | `compute MILLIS` | computes for so long, and answers `computed` |
 /// | `exec` | starts a program that outlives the request, and answers with its process id |
+/// | `read-timeout MILLIS` | sets the read timeout of this connection |
 /// | `small-buffer` | makes the socket's send buffer as small as can be |
 #[derive(Debug, Clone)]
 pub(crate) struct Talk;
@@ -60,6 +61,7 @@ impl Handler for Talk {
                     writeln!(request, "{}", program.id())?;
                     return Ok(());
                 }
+                "read-timeout" => request.set_read_timeout(Duration::from_millis(argument.parse()?))?,
                 "small-buffer" => request.socket().ok_or("no socket")?.set_send_buffer_size(4096)?,
                 _ => return Err("an unknown command".into()),
             }

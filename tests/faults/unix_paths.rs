@@ -5,6 +5,7 @@ use std::io::{self, BufRead};
 use std::os::unix::fs::{symlink, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::stat::{umask, Mode};
 use socketserver::server::Running;
@@ -12,9 +13,11 @@ use socketserver::{Address, Error, ThreadingUnixStreamServer};
 
 use crate::child::tell;
 use crate::client::Client;
-use crate::harness::{count, Watchdog};
+use crate::harness::{count, eventually, Watchdog};
 use crate::parent::Child;
 use crate::talk::Talk;
+
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn bind(path: &Path, remove_stale: bool) -> socketserver::Result<Running<Address>> {
     ThreadingUnixStreamServer::builder().remove_stale(remove_stale).bind(path, Talk)?.spawn()
@@ -23,7 +26,14 @@ fn bind(path: &Path, remove_stale: bool) -> socketserver::Result<Running<Address
 /// What a server that was killed leaves behind.
 fn leave_stale(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
-    assert_eq!(UnixStream::connect(path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    wait_until_stale(path);
+}
+
+/// A process that another test is just starting holds all of this process's descriptors until it runs its own program.
+fn wait_until_stale(path: &Path) {
+    eventually(LIMIT, "nobody listens any more", || {
+        UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    });
 }
 
 #[track_caller]
@@ -64,6 +74,7 @@ fn t18_a_server_that_lives_is_not_displaced() {
     let other = UnixListener::bind(&path).unwrap();
     expect_in_use(bind(&path, true), &path);
     drop(other);
+    wait_until_stale(&path);
     bind(&path, true).unwrap();
 }
 
