@@ -2,7 +2,9 @@
 
 use std::io;
 
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
+#[cfg(not(windows))]
+use socket2::{SockAddr, SockRef};
 
 /// Clients that the kernel lets wait. 128, which std and Python's newer servers take, made 8,000 clients that came at once wait up to
 /// half a minute, for retransmissions; the kernel cuts it down to its own limit (net.core.somaxconn, 4,096 on Linux).
@@ -47,10 +49,14 @@ pub(crate) fn listen(socket: &Socket, backlog: u32) -> io::Result<()> {
 }
 
 /// Accepts a connection, in blocking mode. The peer's address is the one accept reports: asking later fails if the peer is gone.
+#[cfg(not(windows))]
 pub(crate) fn accept(listener: &SockRef<'_>) -> io::Result<(Socket, SockAddr)> {
     let (socket, peer) = listener.accept()?;
-    // Linux gives accepted sockets a mode of their own; the BSDs and Windows give them the listener's.
+    // Linux gives accepted sockets a mode of their own; the BSDs give them the listener's.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     socket.set_nonblocking(false)?;
+    // What std does for its own sockets on systems that have no flag for it on each call.
+    #[cfg(target_vendor = "apple")]
+    let _ = socket.set_nosigpipe(true);
     Ok((socket, peer))
 }

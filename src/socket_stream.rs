@@ -142,8 +142,13 @@ fn bounded(
                     Err(error) => return Err(error),
                 };
             }
-            // What Unix says when a socket's timeout has passed.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
+            // What Unix says when a socket's timeout has passed; Windows says that it has.
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock
+                    || (cfg!(windows) && error.kind() == io::ErrorKind::TimedOut) =>
+            {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             result => return result,
         }
     }

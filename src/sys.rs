@@ -23,6 +23,8 @@ pub(crate) fn classify_accept(error: &io::Error) -> AcceptClass {
         }
         // EPERM: a firewall rule forbids that one connection.
         io::ErrorKind::PermissionDenied => return AcceptClass::NextOne,
+        // On Apple's systems also what comes of preparing the socket of a client that has gone already.
+        io::ErrorKind::InvalidInput if cfg!(target_vendor = "apple") => return AcceptClass::NextOne,
         io::ErrorKind::InvalidInput => return AcceptClass::Fatal,
         _ => {}
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
+use super::deadline::Deadline;
 use super::{Connection, DEFAULT_WRITE_TIMEOUT};
 use crate::stream::Wait;
 
@@ -70,6 +71,7 @@ impl Connection {
     /// Says `farewell` to a client that is not served, and closes cleanly.
     pub(crate) fn turn_away(&mut self, farewell: &[u8]) {
         self.shared.set_write_timeout(Some(LINGER));
+        self.shared.set_deadline(Deadline::after(Some(LINGER)));
         let _ = self.shared.write_all(farewell);
         let _ = self.close_gracefully();
     }

@@ -24,6 +24,8 @@ pub(super) struct Input {
     end: usize,
     /// The peer has ended its direction.
     pub(super) ended: bool,
+    /// Bytes of a line that a read's failure interrupted, and that the caller has: they count when the rest is read.
+    unfinished: usize,
     /// The position in the stream is lost.
     broken: Option<FramingError>,
 }
@@ -48,6 +50,7 @@ impl Input {
         if let Some(room) = self.room().get_mut(..bytes.len()) {
             room.copy_from_slice(bytes);
             self.end = bytes.len();
+            self.unfinished = self.unfinished.saturating_sub(bytes.len());
         }
     }
 }
@@ -239,9 +242,16 @@ impl BufRead for Connection {
     /// Reads to `byte`, that included, or to the end, and appends to `line`. At most `max_line` bytes and the terminator.
     fn read_until(&mut self, byte: u8, line: &mut Vec<u8>) -> io::Result<usize> {
         let limit = self.max_line;
+        let before = std::mem::take(&mut self.input.unfinished);
         let mut total = 0;
         loop {
-            let mut available = self.fill_buf()?;
+            let mut available = match self.fill_buf() {
+                Ok(available) => available,
+                Err(error) => {
+                    self.input.unfinished = before + total;
+                    return Err(error);
+                }
+            };
             if available.is_empty() {
                 return Ok(total);
             }
@@ -250,7 +260,7 @@ impl BufRead for Connection {
             self.consume(count);
             total += count;
             let ended = line.last() == Some(&byte);
-            if total - usize::from(ended) > limit {
+            if before + total - usize::from(ended) > limit {
                 line.truncate(line.len() - total);
                 return Err(self.broken(FramingError::LineTooLong { limit }));
             }

@@ -44,7 +44,9 @@ impl Keepalive {
 
     pub(crate) fn apply(&self, socket: &socket2::Socket) -> std::io::Result<()> {
         let second = Duration::from_secs(1);
+        #[allow(unused_mut)] // not everywhere
         let mut parameters = TcpKeepalive::new().with_time(self.time.max(second));
+        #[cfg(not(any(target_os = "openbsd", target_os = "haiku")))]
         if let Some(interval) = self.interval {
             parameters = parameters.with_interval(interval.max(second));
         }

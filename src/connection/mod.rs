@@ -7,7 +7,9 @@ mod input;
 mod keepalive;
 mod options;
 mod shared;
+mod turn;
 mod writer;
+mod writing;
 
 use std::fmt;
 use std::io::{self, Write};

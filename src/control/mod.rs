@@ -10,6 +10,7 @@ mod throttle;
 
 use std::fmt;
 use std::io;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -114,7 +115,7 @@ impl Control {
     pub(crate) fn close_listener(&self) {
         let close = lock(&self.close_listener).take();
         if let Some(close) = close {
-            close();
+            contained("closing the listener", close);
         }
         lock(&self.ending).listener_closed = true;
         self.ended.notify_all();
@@ -146,7 +147,7 @@ impl Control {
     fn cut_targets(&self) {
         for target in self.gate.targets().into_iter().flatten() {
             if let Some(target) = target.upgrade() {
-                target.cut();
+                contained("cutting a connection", || target.cut());
             }
         }
     }
@@ -165,9 +166,12 @@ impl Control {
         if let Err(error) = spawned {
             log::error!("cannot start the drain's thread, so what is under way is cut at once: {error}");
             self.close_listener();
-            let abandoned = self.gate.active();
-            self.cut_targets();
-            self.publish(ShutdownReport { drained: 0, abandoned, still_running: abandoned });
+            let still_running = self.gate.active();
+            let abandoned = if self.block_on_close { still_running } else { 0 };
+            if self.block_on_close {
+                self.cut_targets();
+            }
+            self.publish(ShutdownReport { drained: 0, abandoned, still_running });
         }
     }
 
@@ -227,7 +231,14 @@ impl fmt::Debug for Control {
     }
 }
 
-/// Starts a named thread, with an error that says what for.
+/// Runs what a listener or a stream of the user's own does at a stop, which must go on whatever that does.
+fn contained(what: &str, code: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(code)).is_err() {
+        log::error!("a panic in {what} during a shutdown");
+    }
+}
+
+/// A thread could not be started; the error says what for.
 pub(crate) fn spawn_error(what: &str, source: io::Error) -> crate::Error {
     crate::Error::System { operation: format!("start a thread for {what}"), source }
 }

@@ -1,20 +1,19 @@
 //! [`Acceptor`]: takes requests from the listener and hands them to the dispatch strategy, whatever goes wrong.
 
 use std::io;
-use std::sync::atomic::AtomicUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dispatch::{Dispatch, Refused};
 use super::failure::{Cause, Failure, Stage};
+use super::guard::guarded;
 use super::listener::{AcceptError, Listener};
 use super::overload::Overload;
 use super::request::sealed::Steps as _;
 use super::service::Service;
-use super::slot::{Bounded, Slot};
-use super::threading::Threading;
+use super::slot::Slot;
 use crate::connection::RequestContext;
-use crate::control::Throttle;
+use crate::control::{Control, Throttle};
 use crate::sync::{lock, Mutex};
 
 /// The first wait after a shortage. Not Python's none (it spins) nor asyncio's second: descriptors come back in milliseconds.
@@ -26,10 +25,6 @@ const BACK_OFF_MAX: Duration = Duration::from_millis(100);
 /// forbids the call.
 const RETRIES_AT_ONCE: u32 = 64;
 
-/// How many rejected clients are sent their farewell at the same time, each by a thread for at most a second or two. Any more are closed
-/// without waiting for them to read.
-const FAREWELLS: usize = 64;
-
 /// The accepting side of a server.
 pub(crate) struct Acceptor<L: Listener, D> {
     /// Shared with whoever sees to a stop, who closes it.
@@ -40,8 +35,6 @@ pub(crate) struct Acceptor<L: Listener, D> {
     pub(crate) overload: Overload,
     back_off: BackOff,
     accept_trouble: Throttle,
-    farewells: Threading,
-    farewells_under_way: Arc<AtomicUsize>,
 }
 
 /// What one attempt to accept came to.
@@ -77,8 +70,6 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
             overload,
             back_off: BackOff::default(),
             accept_trouble: Throttle::default(),
-            farewells: Threading::of_kind("leave"),
-            farewells_under_way: Arc::default(),
         }
     }
 
@@ -103,7 +94,8 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
         match Slot::take(&self.service.control, request.cut_target()) {
             Some(slot) => self.hand_over(request, slot),
             None => {
-                self.turn_away(request);
+                self.service.control.counters.rejected.add_one();
+                self.service.farewells.over_limit(request);
                 Step::TurnedAway
             }
         }
@@ -120,43 +112,27 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
         let peer = request.peer().clone();
         let rejected_before = control.counters.rejected.get();
         let job = self.service.job(request, slot);
-        let dispatched = if self.dispatch.runs_inline() {
-            if control.gate.enter_inline() {
-                control.drain_elsewhere();
+        let inline = self.dispatch.runs_inline().then(|| Inline::enter(&control));
+        let dispatched = guarded(Stage::Dispatch, || self.dispatch.dispatch(job));
+        drop(inline);
+        let failure = match dispatched {
+            Ok(Ok(())) if self.dispatch.runs_inline() && control.counters.rejected.get() > rejected_before => {
+                return Step::TurnedAway;
             }
-            let dispatched = self.dispatch.dispatch(job);
-            control.gate.leave_inline();
-            dispatched
-        } else {
-            self.dispatch.dispatch(job)
-        };
-        match dispatched {
-            Ok(()) if self.dispatch.runs_inline() && control.counters.rejected.get() > rejected_before => {
-                Step::TurnedAway
-            }
-            Ok(()) => Step::Dispatched,
-            Err(Refused { job, error }) => {
+            Ok(Ok(())) => return Step::Dispatched,
+            Ok(Err(Refused { job, error })) => {
                 // Closes the client and frees its place, before anybody is told.
-                drop(job);
-                control.counters.spawn_failures.add_one();
-                self.back_off.start();
-                control.gate.wake_at_release();
-                self.service.report(Failure::new(Stage::Dispatch, Cause::Error(error.into())).of_peer(&peer));
-                Step::TurnedAway
+                let _ = guarded(Stage::Close, move || drop(job));
+                Failure::new(Stage::Dispatch, Cause::Error(error.into()))
             }
-        }
-    }
-
-    /// Takes leave of a client for whom there is no place, without holding up the accepting.
-    fn turn_away(&mut self, mut request: L::Request) {
-        self.service.control.counters.rejected.add_one();
-        match Bounded::take(&self.farewells_under_way, FAREWELLS) {
-            Some(place) => {
-                // A refused job is dropped, which closes the client: the same as when there are too many.
-                let _ = self.farewells.dispatch(self.service.rejection(request, place));
-            }
-            None => request.turn_away_now(self.service.farewell),
-        }
+            Err(panic) => panic,
+        };
+        control.counters.spawn_failures.add_one();
+        self.back_off.start();
+        control.gate.wake_at_release();
+        let _inline = Inline::enter(&control);
+        self.service.report(failure.of_peer(&peer));
+        Step::TurnedAway
     }
 
     fn accept_failed(&mut self, error: AcceptError) -> Step {
@@ -181,7 +157,26 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
     /// No request will come any more.
     pub(crate) fn stop(&self) {
         self.dispatch.stop();
-        self.farewells.stop();
+        self.service.farewells.stop();
+    }
+}
+
+/// Says that user code runs on the serving thread, which can therefore not see to a stop. A stop that comes meanwhile, or has come, is seen
+/// to elsewhere.
+pub(crate) struct Inline<'a>(&'a Control);
+
+impl<'a> Inline<'a> {
+    pub(crate) fn enter(control: &'a Arc<Control>) -> Self {
+        if control.gate.enter_inline() {
+            control.drain_elsewhere();
+        }
+        Inline(control)
+    }
+}
+
+impl Drop for Inline<'_> {
+    fn drop(&mut self) {
+        self.0.gate.leave_inline();
     }
 }
 
@@ -200,6 +195,7 @@ impl BackOff {
             return Some(until);
         }
         self.until = None;
+        self.retries = 0;
         None
     }
 

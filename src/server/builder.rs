@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::acceptor::Acceptor;
 use super::dispatch::Dispatch;
 use super::failure::Failure;
+use super::farewell::Farewells;
 use super::hooks::{Hooks, ServerHook};
 use super::listener::{Listener, Readiness};
 use super::overload::Overload;
@@ -17,7 +18,7 @@ use super::threading::Threading;
 use super::{Server, ServiceActions, State, LISTENER, WAKER};
 use crate::address::Address;
 use crate::connection::{not_zero, Connection, RequestContext, StreamSettings};
-use crate::control::{Control, ServerHandle};
+use crate::control::{Control, ServerHandle, Throttle};
 use crate::error::{Error, Result};
 use crate::handler::Handler;
 use crate::socket_listener::BindOptions;
@@ -289,10 +290,11 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
             preparation,
             prepare_timeout: self.prepare_timeout,
             per_address: self.max_per_address.map(|limit| Arc::new(PerAddress::new(limit))),
-            farewell: match self.overload {
+            farewells: Farewells::new(match self.overload {
                 Overload::Wait => &[],
                 Overload::Reject(farewell) => farewell,
-            },
+            }),
+            trouble: Throttle::default(),
         };
         let context = RequestContext::new(Arc::clone(&control), self.stream);
         Ok(Server {

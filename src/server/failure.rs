@@ -157,7 +157,10 @@ impl fmt::Display for Cause {
         match self {
             Cause::Error(error) => {
                 f.write_str("failed: ")?;
-                escaped(&error.to_string(), f)
+                // `to_string` would panic where the error's own `Display` fails.
+                let mut text = String::new();
+                let _ = fmt::Write::write_fmt(&mut text, format_args!("{error}"));
+                escaped(&text, f)
             }
             Cause::Panic(message) => {
                 f.write_str("panicked: ")?;

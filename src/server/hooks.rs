@@ -31,15 +31,13 @@ impl Hooks {
         if failure.stage() != Stage::Dispatch && failure.causes().any(|cause| matches!(cause, Cause::Error(_))) {
             counters.handler_errors.add_one();
         }
-        let Some(hook) = &self.handle_error else {
-            if failure.is_disconnect() {
-                self.disconnects.log(log::Level::Debug, failure);
-            } else {
-                self.failures.log(log::Level::Warn, failure);
-            }
-            return;
-        };
-        if let Err(panic) = guarded(Stage::Handle, || hook(failure)) {
+        // The error's own `Display` is user code too.
+        let told = guarded(Stage::Handle, || match &self.handle_error {
+            Some(hook) => hook(failure),
+            None if failure.is_disconnect() => self.disconnects.log(log::Level::Debug, failure),
+            None => self.failures.log(log::Level::Warn, failure),
+        });
+        if let Err(panic) = told {
             counters.panics.add_one();
             self.hook_panics.log(log::Level::Error, format_args!("in handle_error: {}", panic.cause()));
         }

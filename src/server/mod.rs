@@ -21,6 +21,7 @@ mod builder;
 mod crew;
 mod dispatch;
 mod failure;
+mod farewell;
 mod guard;
 mod handled;
 mod hooks;
@@ -39,7 +40,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use acceptor::{Acceptor, Step};
+use acceptor::{Acceptor, Inline, Step};
+pub(crate) use builder::invalid;
 pub use builder::Builder;
 pub use dispatch::{Dispatch, Job, Refused};
 pub use failure::{Cause, Failure, Stage};
@@ -286,14 +288,11 @@ impl<L: Listener, D: Dispatch> Drop for Server<L, D> {
 /// Runs a hook of the serving thread. A stop that comes meanwhile is seen to elsewhere, as with an inline handler.
 fn run_hook<L: Listener, D: Dispatch>(stage: Stage, hook: &mut ServerHook, acceptor: &Acceptor<L, D>) {
     let control = &acceptor.service.control;
-    if control.gate.enter_inline() {
-        control.drain_elsewhere();
-    }
+    let _inline = Inline::enter(control);
     let handle = ServerHandle::new(Arc::clone(control));
     if let Err(failure) = guarded(stage, || hook(&handle)) {
         acceptor.service.report(failure);
     }
-    control.gate.leave_inline();
 }
 
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {

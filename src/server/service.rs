@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::dispatch::Job;
 use super::failure::{Failure, Stage};
+use super::farewell::Farewells;
 use super::guard::{guarded, guarded_result};
 use super::hooks::Hooks;
 use super::listener::Prepare;
 use super::per_address::PerAddress;
 use super::request::Request;
-use super::slot::{Bounded, Place, Slot};
-use crate::control::Control;
+use super::slot::{Place, Slot};
+use crate::control::{Control, Throttle};
 use crate::handler::Handler;
 use crate::sync::{lock, Mutex};
 
@@ -26,56 +27,69 @@ pub(crate) struct Service<R> {
     pub(crate) preparation: Option<Arc<dyn Prepare<R>>>,
     pub(crate) prepare_timeout: Duration,
     pub(crate) per_address: Option<Arc<PerAddress>>,
-    /// What a client over a limit is told.
-    pub(crate) farewell: &'static [u8],
+    pub(crate) farewells: Farewells,
+    pub(crate) trouble: Throttle,
 }
+
+/// What became of a request.
+enum Verdict {
+    /// It has been served, or has failed and was reported.
+    Served,
+    /// `verify_request` said no.
+    Refused,
+    /// Its address has its fill.
+    OverLimit,
+}
+
+/// For a timeout that is longer than the clock can say.
+const FAR_OFF: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl<R: Request> Service<R> {
     /// A job that serves the request.
-    pub(crate) fn job(self: &Arc<Self>, mut request: R, slot: Slot) -> Job {
+    pub(crate) fn job(self: &Arc<Self>, request: R, slot: Slot) -> Job {
         let service = Arc::clone(self);
         Job::new(move || {
-            service.serve(&mut request);
-            // The descriptor first, then the place: who waits for the place may need the descriptor.
-            drop(request);
+            // What can panic here is a stream or an error value of the user's own; their hooks and handlers are guarded one by one.
+            if let Err(panic) = guarded(Stage::Close, || service.attend(request)) {
+                service.control.counters.panics.add_one();
+                service.trouble.log(log::Level::Error, format_args!("in the course of a request: {}", panic.cause()));
+            }
+            // The descriptor has gone first: who waits for the place may need it.
             Place::Served(slot)
         })
     }
 
-    /// A job that turns a client away who has no place.
-    pub(crate) fn rejection(self: &Arc<Self>, mut request: R, place: Bounded) -> Job {
-        let service = Arc::clone(self);
-        Job::new(move || {
-            request.turn_away(service.farewell);
-            drop(request);
-            Place::TurnedAway(place)
-        })
+    /// Everything that is done with a request, to its end.
+    fn attend(&self, mut request: R) {
+        match self.serve(&mut request) {
+            Verdict::Served => {}
+            Verdict::Refused => {
+                self.control.counters.rejected.add_one();
+                self.farewells.silently(request);
+            }
+            Verdict::OverLimit => {
+                self.control.counters.rejected.add_one();
+                self.farewells.over_limit(request);
+            }
+        }
     }
 
     pub(crate) fn report(&self, failure: Failure) {
         self.hooks.report(&self.control.counters, &failure);
     }
 
-    fn serve(&self, request: &mut R) {
+    fn serve(&self, request: &mut R) -> Verdict {
         if let Err(failure) = self.prepare(request) {
             self.report(failure.of_peer(request.peer()));
-            return;
+            return Verdict::Served;
         }
         if !self.verify(request) {
-            self.control.counters.rejected.add_one();
-            request.turn_away(&[]);
-            return;
+            return Verdict::Refused;
         }
-        let admission = match &self.per_address {
+        let admission = match self.per_address.as_ref().map(|table| table.admit(request.peer())) {
+            Some(Err(())) => return Verdict::OverLimit,
+            Some(Ok(admission)) => admission,
             None => None,
-            Some(table) => match table.admit(request.peer()) {
-                Ok(admission) => admission,
-                Err(()) => {
-                    self.control.counters.rejected.add_one();
-                    request.turn_away(self.farewell);
-                    return;
-                }
-            },
         };
         let handled = (self.handler)(request);
         let failed = handled.is_err();
@@ -88,11 +102,13 @@ impl<R: Request> Service<R> {
             self.report(failure.of_peer(request.peer()));
         }
         drop(admission);
+        Verdict::Served
     }
 
     fn prepare(&self, request: &mut R) -> Result<(), Failure> {
         let Some(preparation) = &self.preparation else { return Ok(()) };
-        let deadline = Instant::now() + self.prepare_timeout;
+        let now = Instant::now();
+        let deadline = now.checked_add(self.prepare_timeout).unwrap_or(now + FAR_OFF);
         guarded_result(Stage::Prepare, || {
             Ok(request.within(deadline, &mut |request| preparation.prepare(request, deadline))?)
         })

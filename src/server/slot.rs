@@ -1,8 +1,8 @@
 //! [`Slot`] and [`Place`].
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
+use super::farewell::Bounded;
 use crate::control::{Control, Target};
 
 /// A request's place among the server's connections, given back on drop.
@@ -33,23 +33,4 @@ pub(crate) enum Place {
     Served(Slot),
     #[allow(dead_code)] // held for its drop
     TurnedAway(Bounded),
-}
-
-/// One of a bounded number of things.
-#[derive(Debug)]
-pub(crate) struct Bounded(Arc<AtomicUsize>);
-
-impl Bounded {
-    pub(crate) fn take(count: &Arc<AtomicUsize>, limit: usize) -> Option<Bounded> {
-        count
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < limit).then_some(count + 1))
-            .ok()
-            .map(|_| Bounded(Arc::clone(count)))
-    }
-}
-
-impl Drop for Bounded {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }

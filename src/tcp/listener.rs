@@ -5,14 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::Interest;
-use socket2::{Domain, SockRef, Socket};
+#[cfg(not(windows))]
+use socket2::SockRef;
+use socket2::{Domain, SockAddr, Socket};
 
 use crate::address::Address;
 use crate::connection::{Connection, RequestContext, StreamSettings};
 use crate::error::{Error, Result};
 use crate::net::ToEndpoint;
 use crate::server::{AcceptError, Listener, Readiness};
-use crate::socket_listener::{accept, listen, new_socket, BindOptions};
+#[cfg(not(windows))]
+use crate::socket_listener::accept;
+use crate::socket_listener::{listen, new_socket, BindOptions};
 use crate::socket_stream::{KernelTimeouts, SocketStream};
 use crate::sys;
 
@@ -86,6 +90,22 @@ fn bind_one(
     Ok((socket, inherited))
 }
 
+impl TcpListener {
+    #[cfg(not(windows))]
+    fn accept_socket(&self) -> io::Result<(Socket, SockAddr)> {
+        accept(&SockRef::from(&self.socket))
+    }
+
+    /// Through mio, which on Windows reports readiness again only when it has seen that there was nothing left.
+    #[cfg(windows)]
+    fn accept_socket(&self) -> io::Result<(Socket, SockAddr)> {
+        let (stream, peer) = self.socket.accept()?;
+        let socket = Socket::from(std::net::TcpStream::from(stream));
+        socket.set_nonblocking(false)?;
+        Ok((socket, peer.into()))
+    }
+}
+
 /// The options that are TCP's own.
 fn apply(socket: &Socket, stream: &StreamSettings) -> io::Result<()> {
     socket.set_tcp_nodelay(stream.nodelay)?;
@@ -120,7 +140,7 @@ impl Listener for TcpListener {
     }
 
     fn accept(&mut self, context: &RequestContext) -> Result<Connection, AcceptError> {
-        let (socket, peer) = accept(&SockRef::from(&self.socket))?;
+        let (socket, peer) = self.accept_socket()?;
         if self.inherited.is_none() {
             // Fails where the peer has gone already, which the handler will see.
             let _ = apply(&socket, context.settings());
@@ -130,7 +150,12 @@ impl Listener for TcpListener {
             Address::Inet(address) => Address::Inet(SocketAddr::new(address.ip().to_canonical(), address.port())),
             other => other,
         };
-        let stream = SocketStream::new(std::net::TcpStream::from(socket), self.inherited.unwrap_or_default());
+        let socket = std::net::TcpStream::from(socket);
+        let stream = match self.inherited {
+            Some(timeouts) => SocketStream::new(socket, timeouts),
+            // A listener that was given to us may hand timeouts of its own down.
+            None => SocketStream::with_unknown_timeouts(socket),
+        };
         Ok(Connection::new(context, Arc::new(stream), peer))
     }
 }

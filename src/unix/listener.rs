@@ -66,8 +66,8 @@ fn bind(path: &Path, options: &BindOptions) -> io::Result<UnixListener> {
         return UnixListener::new(socket.into(), None);
     }
     // Held until the socket listens, when it can be told from a stale one.
-    let _lock = if options.remove_stale { Some(PathLock::take(path)?) } else { None };
-    if options.remove_stale {
+    let lock = if options.remove_stale { PathLock::take(path)? } else { None };
+    if lock.is_some() {
         remove_stale(path)?;
     }
     let (socket, bound) = BoundPath::bind(socket, path, options.mode)?;

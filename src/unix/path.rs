@@ -37,7 +37,10 @@ impl BoundPath {
         let absolute = if path.is_absolute() { path.to_path_buf() } else { std::env::current_dir()?.join(path) };
         // On Linux the file that bind makes has the mode of the socket's descriptor, less the umask, so nobody can get in between.
         let descriptor = File::from(OwnedFd::from(socket));
-        descriptor.set_permissions(Permissions::from_mode(mode))?;
+        let set = descriptor.set_permissions(Permissions::from_mode(mode));
+        if cfg!(any(target_os = "linux", target_os = "android")) {
+            set?;
+        }
         let socket = Socket::from(OwnedFd::from(descriptor));
         socket.bind(&SockAddr::unix(path)?)?;
         let (identity, metadata) = Identity::of(&absolute)?;
@@ -104,10 +107,11 @@ pub(crate) struct PathLock {
 }
 
 impl PathLock {
-    /// Waits for the lock, for a time: whoever has it is between two system calls.
-    pub(crate) fn take(path: &Path) -> io::Result<PathLock> {
+    /// Waits for the lock, for a time: whoever has it is between two system calls. `None` when that does not help, as where somebody
+    /// holds the name to be a nuisance; then nothing may be removed.
+    pub(crate) fn take(path: &Path) -> io::Result<Option<PathLock>> {
         if !cfg!(any(target_os = "linux", target_os = "android")) {
-            return Ok(PathLock { socket: None });
+            return Ok(Some(PathLock { socket: None }));
         }
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -124,13 +128,14 @@ impl PathLock {
         for _ in 0..500 {
             let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
             match socket.bind(&address) {
-                Ok(()) => return Ok(PathLock { socket: Some(socket) }),
+                Ok(()) => return Ok(Some(PathLock { socket: Some(socket) })),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                     std::thread::sleep(std::time::Duration::from_millis(2));
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, "another server has been starting on this path for a second"))
+        log::warn!("another server has been starting on {} for a second, so nothing is removed there", path.display());
+        Ok(None)
     }
 }

@@ -166,7 +166,7 @@ fn t7_a_ceiling_near_the_kernels_is_refused() {
         Err(Error::InvalidSetting { setting: "max_connections", value, .. }) => assert_eq!(value, "8001"),
         other => panic!("{other:?}"),
     }
-    ThreadingTcpServer::builder().max_connections(8000).bind("127.0.0.1:0", Talk).unwrap();
+    let _server = ThreadingTcpServer::builder().max_connections(8000).bind("127.0.0.1:0", Talk).unwrap();
 }
 
 /// Lets this process have so many clients.
