@@ -15,6 +15,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Binding, connecting, configuring and serving return it as it is. Reading and writing return [`std::io::Error`], because
 /// [`std::io::Read`] and [`std::io::Write`] ask for it; where this crate made the error, an `Error` is its inner error:
 ///
+/// A `main` that does both can return [`std::io::Result`]: `?` makes an [`std::io::Error`] of an `Error`.
+///
 /// ```
 /// use std::io;
 /// use std::time::Duration;
@@ -96,7 +98,7 @@ pub enum Error {
 
     /// A line or a frame broke its limit or its form. Kind: [`std::io::ErrorKind::InvalidData`], or
     /// [`std::io::ErrorKind::UnexpectedEof`] where it ended early.
-    #[error("bad data from {address}: {source}")]
+    #[error("bad data on the connection with {address}: {source}")]
     Framing {
         /// The peer.
         address: String,
@@ -191,7 +193,7 @@ pub enum Phase {
     Read,
     /// Waiting for room to write: no progress for the write timeout.
     Write,
-    /// The whole request, counted from its acceptance, even if bytes kept coming.
+    /// Everything by a deadline, even if bytes kept coming: the server's `request_deadline`, or one the connection was given.
     Request,
 }
 
@@ -202,7 +204,7 @@ impl fmt::Display for Phase {
             Phase::Connect => "connecting",
             Phase::Read => "reading",
             Phase::Write => "writing",
-            Phase::Request => "the request's deadline",
+            Phase::Request => "reading and writing by the deadline",
         })
     }
 }
@@ -210,6 +212,8 @@ impl fmt::Display for Phase {
 /// The usual cause of a failing bind, in brackets behind the system's own words.
 fn bind_hint(source: &io::Error) -> &'static str {
     match source.kind() {
+        // Where this crate has looked into it, it says more itself.
+        _ if source.get_ref().is_some() => "",
         io::ErrorKind::AddrInUse => " (does another server run there?)",
         io::ErrorKind::PermissionDenied => " (a port below 1024, or a folder that may not be written to?)",
         io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
@@ -220,7 +224,7 @@ fn bind_hint(source: &io::Error) -> &'static str {
 
 fn attempts_text(attempts: &[(SocketAddr, io::Error)]) -> String {
     if attempts.is_empty() {
-        return "the name has no address of the wanted family".to_owned();
+        return "it stands for no address of the wanted family (that of the source address, if one is set)".to_owned();
     }
     let texts: Vec<String> = attempts.iter().map(|(address, error)| format!("{address}: {error}")).collect();
     texts.join("; ")

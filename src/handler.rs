@@ -71,7 +71,9 @@ pub trait Handler<R = Connection>: Send + 'static {
     }
 }
 
-/// Makes a handler of a closure. The closure is cloned for each request, so what it captures is too.
+/// Makes a handler of a closure. The closure is cloned for each request, so what it captures is too. Where the compiler asks for a type,
+/// write `|request: &mut Connection|`. It returns a [`HandlerResult`]; a function that returns an [`std::io::Result`] is called in one:
+/// `handler_fn(|request: &mut Connection| Ok(serve(request)?))`.
 ///
 /// ```
 /// use socketserver::{handler_fn, Connection, TcpServer};

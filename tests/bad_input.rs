@@ -8,13 +8,13 @@ mod common;
 use std::fmt::Debug;
 use std::io::{self, BufRead, Write};
 use std::net::Shutdown;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use common::{echo, failures, pair, read_byte, receive, watchdog, BuilderOf, Kind, Served};
 use socketserver::framing::LengthPrefix;
-use socketserver::server::{Builder, Listener, Threading};
-use socketserver::{handler_fn, Connection, Error, TcpServer, ThreadingTcpServer};
+use socketserver::{
+    handler_fn, Connection, Error, Keepalive, Overload, TcpServer, ThreadingTcpServer, UnixStreamServer,
+};
 
 every_kind! {
     zero_is_no_timeout
@@ -129,7 +129,10 @@ fn a_line_past_its_limit_ends_the_request<K: Kind>() {
     static LONG_LINE: [u8; 100_000] = [b'x'; 100_000];
     let read = |request: &mut Connection| request.read_line(&mut String::new()).map(drop);
     let failure = told_after::<K>(K::builder(), &LONG_LINE, read);
-    assert!(failure.starts_with("handle of ") && failure.contains("failed: bad data from "), "{failure}");
+    assert!(
+        failure.starts_with("handle of ") && failure.contains("failed: bad data on the connection with "),
+        "{failure}"
+    );
     assert!(failure.contains("a line is longer than the limit of 65536 bytes"), "{failure}");
     let failure = told_after::<K>(K::builder().max_line(10), b"12345678901\n", read);
     assert!(failure.contains("a line is longer than the limit of 10 bytes"), "{failure}");
@@ -293,22 +296,45 @@ fn a_zero_timeout_of_a_connection_is_refused_and_changes_nothing() {
     assert_eq!(connection.deadline(), None);
 }
 
-/// A stack too small to be one, and a farewell too long to be one.
+/// What no system can do, or what nobody can mean.
 #[test]
-fn a_stack_that_cannot_be_is_no_end() {
+fn settings_that_cannot_be_are_refused() {
     let _watchdog = watchdog();
-    fn sized<L: Listener<Request = Connection>>(builder: Builder<L, Threading>) -> Builder<L, Threading> {
-        builder.stack_size(usize::MAX)
+    let builder = ThreadingTcpServer::builder;
+    let hour = Duration::from_secs(3600);
+    for (name, builder) in [
+        ("stack_size", builder().stack_size(usize::MAX)),
+        ("overload", builder().overload(Overload::Reject(&[b'x'; 5000]))),
+        ("max_line", builder().max_line(0)),
+        ("max_frame", builder().max_frame(0)),
+        ("write_queue", builder().write_queue(0)),
+        ("keepalive", builder().keepalive(Keepalive::new(10 * hour))),
+        ("keepalive", builder().keepalive(Keepalive::new(hour).interval(10 * hour))),
+        ("keepalive", builder().keepalive(Keepalive::new(hour).retries(200))),
+    ] {
+        let error = builder.bind("127.0.0.1:0", echo()).unwrap_err();
+        assert!(matches!(&error, Error::InvalidSetting { setting, .. } if *setting == name), "{error:?}");
+        assert!(error.to_string().starts_with(&format!("{name} cannot be ")), "{error}");
     }
-    let (sender, told) = channel();
-    let sender = std::sync::Mutex::new(sender);
-    let builder = sized(ThreadingTcpServer::builder()).handle_error(move |failure| {
-        sender.lock().unwrap().send(failure.to_string()).unwrap();
-    });
-    let served = Served::new(<ThreadingTcpServer as Kind>::bind(builder, echo()));
-    let mut client = served.connect();
-    assert_eq!(read_byte(&mut client), None);
-    let failure = receive(&told);
-    assert!(failure.starts_with("dispatch of "), "{failure}");
-    served.stop();
+    let folder = tempfile::tempdir().unwrap();
+    // 660 in decimal is 0o1224.
+    let error = UnixStreamServer::builder().mode(660).bind(folder.path().join("s"), echo()).unwrap_err();
+    assert!(error.to_string().contains("octal"), "{error}");
+}
+
+/// Each of the three says what it is.
+#[test]
+fn a_unix_path_in_use_says_by_what() {
+    let _watchdog = watchdog();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let said = || UnixStreamServer::bind(&path, echo()).unwrap_err().to_string();
+    std::fs::write(&path, "").unwrap();
+    assert!(said().contains("no socket"), "{}", said());
+    std::fs::remove_file(&path).unwrap();
+    let live = UnixStreamServer::bind(&path, echo()).unwrap();
+    assert!(said().contains("another server"), "{}", said());
+    drop(live);
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(said().contains("remove_stale"), "{}", said());
 }

@@ -168,9 +168,10 @@ fn a_drop_is_at_once() {
 #[test]
 fn an_abort_is_a_reset() {
     let _watchdog = watchdog();
-    let (connection, mut peer) = pair();
+    let (mut connection, mut peer) = pair();
     let writer = connection.writer();
     connection.abort();
+    drop(connection);
     assert_eq!(peer.read(&mut [0; 10]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     assert!(writer.is_closed());
 }

@@ -45,7 +45,7 @@ fn ends_at_the_deadline<T: std::fmt::Debug>(
     assert!(started.elapsed() >= MOMENT);
     assert!(started.elapsed() < LONG / 2);
     assert_eq!(timeout(&error), (Phase::Request, MOMENT));
-    assert!(error.to_string().contains("the request's deadline timed out after 60ms"), "{error}");
+    assert!(error.to_string().contains("by the deadline timed out after 60ms"), "{error}");
     // From then on nothing works, without a wait.
     assert_eq!(timeout(&connection.write(b"x").unwrap_err()), (Phase::Request, MOMENT));
 }

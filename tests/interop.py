@@ -252,7 +252,7 @@ class PythonClients(Case):
         for bad in (b"x" * 65537 + b"\n", b"\xff\xfe\n"):
             # A clean end: no reset, which would throw away answers on their way.
             self.assertEqual(exchange(self.connect(address), b"good\n" + bad + b"never answered\n"), b"good\n")
-            self.assertIn("bad data from 127.0.0.1:", process.stderr.readline().decode())
+            self.assertIn("bad data on the connection with 127.0.0.1:", process.stderr.readline().decode())
         neighbour.sendall(b"still here\n")
         self.assertEqual(read_exactly(neighbour, 11), b"still here\n")
 

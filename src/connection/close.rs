@@ -24,9 +24,13 @@ impl Connection {
         self.close_gracefully()
     }
 
-    /// Closes with a reset: the peer's next read or write fails with [`io::ErrorKind::ConnectionReset`], and what was not yet sent
-    /// is thrown away. TCP only; a plain close elsewhere.
-    pub fn abort(mut self) {
+    /// Has the connection close with a reset rather than cleanly, when it is dropped, which a handler's is when its request ends: the
+    /// peer's next read or write fails with [`io::ErrorKind::ConnectionReset`], and what was not yet sent is thrown away. Nothing can be
+    /// written any more. TCP only; a plain close elsewhere.
+    ///
+    /// That is what an unfinished answer deserves that has no length in it, because a clean close would make it look whole. A connection
+    /// whose last write failed half-way is closed so by itself.
+    pub fn abort(&mut self) {
         self.reset();
     }
 
@@ -35,12 +39,21 @@ impl Connection {
             // Fails on what is not TCP, where a reset does not exist either.
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
+        self.aborted = true;
         self.shared.close_writers();
     }
 
     pub(crate) fn close_gracefully(&mut self) -> io::Result<()> {
         if self.shared.write_timeout().is_none() {
             self.shared.set_write_timeout(Some(DEFAULT_WRITE_TIMEOUT));
+        }
+        if self.aborted {
+            return Ok(());
+        }
+        if let Some(error) = self.shared.poisoned() {
+            // A client that reads to the end must not take half an answer for the whole.
+            self.reset();
+            return Err(error);
         }
         let ended = self.input.ended;
         // Where the peer has ended, nothing can come any more that a close would answer with a reset.

@@ -149,10 +149,12 @@ impl Connection {
             return Err(Error::Cut { address: self.peer.to_string() }.into());
         }
         match result {
-            Ok(count) => {
-                self.input.ended = count == 0;
-                Ok(count)
+            Ok(0) => {
+                self.input.ended = true;
+                // The end may be one that this side has made, having given up a peer that did not read.
+                self.shared.poisoned().map_or(Ok(0), Err)
             }
+            Ok(count) => Ok(count),
             Err(error) => Err(explain_timeout(error, Phase::Read, &self.peer, self.read_timeout, self.deadline)),
         }
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use socket2::TcpKeepalive;
 
+use crate::error::{Error, Result};
+
 /// TCP keep-alive (SO_KEEPALIVE, tcp(7)): probes that notice a peer which has vanished from an idle connection.
 ///
 /// The read timeout notices too, unless it is switched off, as in a chat that waits for people.
@@ -40,6 +42,19 @@ impl Keepalive {
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = Some(retries);
         self
+    }
+
+    /// Finds values that no system takes: tcp(7) has 32,767 seconds and 127 probes at the most.
+    pub(crate) fn check(&self) -> Result<()> {
+        let most = Duration::from_secs(32_767);
+        let (value, reason) = if self.time > most || self.interval.is_some_and(|interval| interval > most) {
+            (format!("{:?}", self.time.max(self.interval.unwrap_or_default())), "32,767 seconds are the most")
+        } else if self.retries.is_some_and(|retries| retries > 127) {
+            (format!("{} probes", self.retries.unwrap_or_default()), "127 are the most")
+        } else {
+            return Ok(());
+        };
+        Err(Error::InvalidSetting { setting: "keepalive", value, reason })
     }
 
     pub(crate) fn apply(&self, socket: &socket2::Socket) -> std::io::Result<()> {

@@ -14,6 +14,7 @@ mod writing;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::Shutdown;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,7 @@ pub use writer::ConnectionWriter;
 /// }
 /// ```
 pub struct Connection {
+    id: u64,
     shared: Arc<Shared>,
     input: Input,
     context: RequestContext,
@@ -77,7 +79,11 @@ pub struct Connection {
     max_frame: usize,
     /// A frame that a timeout interrupted.
     frames: Option<FrameDecoder>,
+    /// To be closed with a reset.
+    aborted: bool,
 }
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Connection {
     /// Makes a connection of a stream that belongs to no server: a client's, or one end of a pair in a test. Std's sockets can be
@@ -113,6 +119,7 @@ impl Connection {
         let deadline = Deadline::after(settings.request_deadline);
         let shared = Shared::new(stream, peer.clone(), settings.write_timeout, deadline, settings.write_queue);
         Connection {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             shared: Arc::new(shared),
             input: Input::default(),
             context: context.clone(),
@@ -122,7 +129,14 @@ impl Connection {
             max_line: settings.max_line,
             max_frame: settings.max_frame,
             frames: None,
+            aborted: false,
         }
+    }
+
+    /// A number that no other connection of this process has or will have: what to tell the members of a chat apart by. Addresses are
+    /// not unique: the clients of a Unix socket commonly have none.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// The peer. Python's `client_address`. Owned, so that `writeln!(request, "{}", request.peer_addr())` compiles.
@@ -152,7 +166,7 @@ impl Connection {
 
     /// A writer for other threads.
     pub fn writer(&self) -> ConnectionWriter {
-        ConnectionWriter::new(&self.shared, self.peer.clone())
+        ConnectionWriter::new(&self.shared, self.id, self.peer.clone())
     }
 
     /// How long a read may wait for progress. Default 60 s, or the builder's.

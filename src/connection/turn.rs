@@ -36,16 +36,14 @@ impl<'a> Turn<'a> {
     }
 
     /// Sends what is queued until nothing is, somebody waits for the turn, or it cannot be sent.
-    pub(super) fn send_all_queued(&self) {
+    pub(super) fn send_all_queued(&self) -> io::Result<()> {
         loop {
             let side = lock(&self.shared.side);
             if !side.has_work() || side.waiting > 0 {
-                return;
+                return Ok(());
             }
             drop(side);
-            if self.send_batch().is_err() {
-                return;
-            }
+            self.send_batch()?;
         }
     }
 

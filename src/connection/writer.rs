@@ -18,9 +18,10 @@ use crate::address::Address;
 /// ```
 /// use std::collections::HashMap;
 /// use std::sync::{Arc, Mutex};
-/// use socketserver::{Address, ConnectionWriter};
+/// use socketserver::ConnectionWriter;
 ///
-/// type Members = Arc<Mutex<HashMap<Address, ConnectionWriter>>>;
+/// /// By their connections' numbers: clients of a Unix socket have no addresses to tell them apart.
+/// type Members = Arc<Mutex<HashMap<u64, ConnectionWriter>>>;
 ///
 /// /// Sends to everyone, held up by no one; who does not keep up is put out.
 /// fn broadcast(members: &Members, message: &[u8]) {
@@ -36,12 +37,18 @@ use crate::address::Address;
 #[derive(Clone)]
 pub struct ConnectionWriter {
     shared: Weak<Shared>,
+    id: u64,
     peer: Address,
 }
 
 impl ConnectionWriter {
-    pub(crate) fn new(shared: &Arc<Shared>, peer: Address) -> Self {
-        ConnectionWriter { shared: Arc::downgrade(shared), peer }
+    pub(crate) fn new(shared: &Arc<Shared>, id: u64, peer: Address) -> Self {
+        ConnectionWriter { shared: Arc::downgrade(shared), id, peer }
+    }
+
+    /// The [number](crate::Connection::id) of the connection it writes to.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// The peer it writes to.

@@ -181,6 +181,15 @@ impl Shared {
         }
     }
 
+    /// Why nothing can be written any more, where a write failed half-way.
+    pub(super) fn poisoned(&self) -> Option<io::Error> {
+        let side = lock(&self.side);
+        match &side.state {
+            SideState::Poisoned(_) => self.check(&side).err(),
+            _ => None,
+        }
+    }
+
     fn take_turn(self: &Arc<Self>) -> io::Result<Turn<'_>> {
         let mut side = self.wait_for_turn(lock(&self.side))?;
         self.check(&side)?;
@@ -236,7 +245,10 @@ impl Shared {
         let started = Sender::take().and_then(|sender| {
             std::thread::Builder::new().name("ss-sender".into()).spawn(move || {
                 let turn = Turn::new(&shared, &lock(&shared.side));
-                turn.send_all_queued();
+                if turn.send_all_queued().is_err() {
+                    // A peer that does not read is not worth a request that waits for it to write.
+                    let _ = shared.raw.shutdown(Shutdown::Both);
+                }
                 drop(turn);
                 drop(sender);
             })

@@ -31,6 +31,9 @@ const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a listener's preparation may take: a handshake over a slow line, not a client that says nothing.
 const DEFAULT_PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The longest farewell of [`Overload::Reject`], in bytes: what any socket's empty buffer takes at once.
+const MOST_FAREWELL: usize = 4096;
+
 /// Descriptors left to the rest of the program when the ceiling on connections is derived from the descriptor limit.
 const SPARE_DESCRIPTORS: usize = 64;
 
@@ -151,7 +154,8 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
     }
 
     /// How long a stop waits for the requests under way before it shuts their sockets down under them. Default 10 s; zero cuts at once;
-    /// `None` waits for ever, as Python does.
+    /// `None` waits for ever, as Python does. A request whose handler has returned may still be at its close, which takes up to a second
+    /// while the client keeps its side open; a shorter timeout cuts that too.
     pub fn drain_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.drain_timeout = timeout.into();
         self
@@ -247,6 +251,32 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
             };
             return Err(invalid("max_connections", connections, reason));
         }
+        if let Overload::Reject(farewell) = self.overload {
+            if farewell.len() > MOST_FAREWELL {
+                return Err(invalid(
+                    "overload",
+                    format_args!("a farewell of {} bytes", farewell.len()),
+                    "4 KiB are the most",
+                ));
+            }
+        }
+        for (setting, bytes) in [
+            ("max_line", self.stream.max_line),
+            ("max_frame", self.stream.max_frame),
+            ("write_queue", self.stream.write_queue),
+        ] {
+            if bytes == 0 {
+                return Err(invalid(setting, 0, "nothing would ever fit"));
+            }
+        }
+        if let Some(keepalive) = &self.stream.keepalive {
+            keepalive.check()?;
+        }
+        if self.options.mode > 0o777 {
+            let reason = "a mode is nine bits, such as 0o660 (was it meant to be octal?)";
+            return Err(invalid("mode", format_args!("0o{:o}", self.options.mode), reason));
+        }
+        self.dispatch.check()?;
         not_zero("read_timeout", self.stream.read_timeout)?;
         not_zero("write_timeout", self.stream.write_timeout)?;
         not_zero("request_deadline", self.stream.request_deadline)?;

@@ -76,6 +76,14 @@ pub trait Dispatch: Send + Sync + 'static {
         usize::MAX
     }
 
+    /// Finds settings of its own that cannot be used, before anything is bound.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting).
+    fn check(&self) -> crate::Result<()> {
+        Ok(())
+    }
+
     /// The server has stopped: no job will come any more. Those under way go on.
     fn stop(&self) {}
 }

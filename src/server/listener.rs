@@ -15,6 +15,9 @@ use crate::sys::{classify_accept, AcceptClass};
 /// The crate's own are [`tcp::TcpListener`](crate::tcp::TcpListener) and, on Unix, `unix::UnixListener`. One of your own (in memory,
 /// a wrapper that limits or measures) goes into [`Builder::from_listener`](super::Builder::from_listener).
 /// Overriding `get_request` is how one does it in Python.
+///
+/// It is dropped at a stop, before the requests under way have ended. Whatever was waiting before it was registered needs no notice: a
+/// server looks once by itself when it starts.
 pub trait Listener: Send + 'static {
     /// What it accepts: [`Connection`](crate::Connection).
     type Request: Request;

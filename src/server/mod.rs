@@ -68,7 +68,8 @@ const LISTENER: mio::Token = mio::Token(1);
 /// [`ThreadingTcpServer`](crate::ThreadingTcpServer).
 ///
 /// It has its address from `bind` on, so clients can connect, but serves nobody until [`serve_forever`](Server::serve_forever),
-/// [`spawn`](Server::spawn) or [`handle_request`](Server::handle_request) is called. Dropping it closes the listener.
+/// [`spawn`](Server::spawn) or [`handle_request`](Server::handle_request) is called. Dropping it stops it: the listener closes, and requests
+/// that are under way get the drain timeout, behind the scenes.
 ///
 /// It serves once: after a stop it answers [`Error::Closed`].
 #[must_use = "it serves nobody until `serve_forever`, `spawn` or `handle_request` is called"]
@@ -159,6 +160,27 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
 
     /// Serves one request, or waits for one in vain as long as the builder's `timeout` says (for ever by default), and says what
     /// happened. Python's `handle_request`, which does not say.
+    ///
+    /// After a stop it returns [`Handled::ShutDown`]. To wait for requests that were handed to threads, call
+    /// [`serve_forever`](Server::serve_forever) then: it serves no more, drains, and returns the report.
+    ///
+    /// ```
+    /// # use socketserver::{handler_fn, Connection, Handled, TcpServer};
+    /// # use std::time::Duration;
+    /// # fn main() -> socketserver::Result<()> {
+    /// let mut server = TcpServer::builder()
+    ///     .timeout(Duration::from_millis(1))
+    ///     .bind("127.0.0.1:0", handler_fn(|_: &mut Connection| Ok(())))?;
+    /// loop {
+    ///     match server.handle_request()? {
+    ///         Handled::Served | Handled::Rejected => {}
+    ///         Handled::TimedOut => server.handle().shutdown(),
+    ///         Handled::AcceptError(error) => eprintln!("{error}"),
+    ///         _ => break,
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`serve_forever`](Server::serve_forever).

@@ -9,6 +9,6 @@ pub enum Overload {
     /// It waits in the kernel's queue, of `backlog` clients, until a place is free. The default.
     #[default]
     Wait,
-    /// It is sent these bytes, at most a few KiB, and closed. They may be empty.
+    /// It is sent these bytes, at most 4 KiB, and closed. They may be empty.
     Reject(&'static [u8]),
 }

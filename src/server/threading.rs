@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::crew::Crew;
 use super::dispatch::{Dispatch, Job, Refused};
+use super::invalid;
 use super::slot::Place;
 
 /// How many requests, and so threads, there may be at once when the builder does not say.
@@ -18,6 +19,9 @@ pub(crate) const MOST_THREADS: usize = 8000;
 
 /// How long a thread without work is kept: long enough that a busy server starts hardly any, short enough that an idle one has none.
 pub(crate) const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The largest stack a builder takes, in bytes.
+const MOST_STACK: usize = 1 << 30;
 
 /// A thread for each request, reused for the next: Python's `ThreadingMixIn`, bounded.
 ///
@@ -88,6 +92,15 @@ impl Dispatch for Threading {
             }
             None => Ok(()),
         })
+    }
+
+    fn check(&self) -> crate::Result<()> {
+        match self.stack_size {
+            Some(bytes) if bytes > MOST_STACK => {
+                Err(invalid("stack_size", bytes, "a stack of more than 1 GiB cannot be had"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn default_connections(&self) -> usize {

@@ -48,7 +48,7 @@ impl TcpListener {
             Some(error) => failed(error),
             None => Error::InvalidSetting {
                 setting: "dual_stack",
-                value: format!("used on {endpoint}"),
+                value: format!("true on {endpoint}"),
                 reason: "one socket for both families is an IPv6 one; bind to [::] for all interfaces",
             },
         })

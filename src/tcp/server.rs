@@ -66,7 +66,7 @@ impl<D: Dispatch + Default> Server<TcpListener, D> {
         Self::builder().bind(address, handler)
     }
 
-    /// Makes a server of a listening socket: [`Builder::from_listener`] with the default settings.
+    /// Makes a server of one of std's listening sockets: [`Builder::from_listener`] with the default settings.
     ///
     /// # Errors
     /// [`Error::System`](crate::Error::System) where it cannot be used.

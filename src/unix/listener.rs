@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mio::Interest;
 use socket2::{Domain, SockAddr, SockRef};
 
-use super::path::{remove_stale, BoundPath, PathLock};
+use super::path::{in_use, remove_stale, BoundPath, PathLock};
 use crate::address::Address;
 use crate::connection::{Connection, RequestContext};
 use crate::error::{Error, Result};
@@ -34,7 +34,13 @@ pub struct UnixListener {
 impl UnixListener {
     pub(crate) fn bind(path: &Path, options: &BindOptions) -> Result<Self> {
         check_path(path)?;
-        bind(path, options).map_err(|source| Error::Bind { address: path.display().to_string(), source })
+        bind(path, options).map_err(|source| {
+            let source = match source.kind() {
+                io::ErrorKind::AddrInUse => io::Error::new(source.kind(), in_use(path)),
+                _ => source,
+            };
+            Error::Bind { address: path.display().to_string(), source }
+        })
     }
 
     fn new(socket: std::os::unix::net::UnixListener, path: Option<BoundPath>) -> io::Result<Self> {

@@ -71,22 +71,34 @@ impl Drop for BoundPath {
 /// there is none: `bind` will say what is wrong.
 pub(crate) fn remove_stale(path: &Path) -> io::Result<()> {
     let Ok((identity, metadata)) = Identity::of(path) else { return Ok(()) };
-    if !metadata.file_type().is_socket() || !is_ours(&metadata) {
+    if !metadata.file_type().is_socket() || !is_ours(&metadata) || !is_deserted(path)? {
         return Ok(());
-    }
-    // Without waiting: a server whose queue is full lives too.
-    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    probe.set_nonblocking(true)?;
-    match probe.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-        // Somebody is there, or may be: a full queue, a file one may not open, a datagram socket.
-        _ => return Ok(()),
     }
     // Still that very file? What can happen from here on is kept away by the lock.
     match Identity::of(path) {
         Ok((now, _)) if now == identity => fs::remove_file(path),
         _ => Ok(()),
     }
+}
+
+/// Why a path is in use.
+pub(crate) fn in_use(path: &Path) -> &'static str {
+    match Identity::of(path) {
+        Ok((_, metadata)) if !metadata.file_type().is_socket() => "there is a file that is no socket",
+        Ok(_) if is_deserted(path).unwrap_or(false) => {
+            "a server that was killed has left its socket there (`remove_stale` removes it)"
+        }
+        _ => "another server listens there",
+    }
+}
+
+/// Whether nobody listens on a socket.
+fn is_deserted(path: &Path) -> io::Result<bool> {
+    // Without waiting: a server whose queue is full lives too.
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
+    // Anything but a refusal means that somebody is there, or may be: a full queue, a file one may not open, a datagram socket.
+    Ok(matches!(probe.connect(&SockAddr::unix(path)?), Err(error) if error.kind() == io::ErrorKind::ConnectionRefused))
 }
 
 /// Whether the file is this user's. Where that cannot be found out, the folder's permissions decide alone.

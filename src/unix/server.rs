@@ -49,7 +49,7 @@ impl<D: Dispatch + Default> Server<UnixListener, D> {
         Self::builder().bind(path, handler)
     }
 
-    /// Makes a server of a listening socket: [`Builder::from_listener`] with the default settings.
+    /// Makes a server of one of std's listening sockets: [`Builder::from_listener`] with the default settings.
     ///
     /// # Errors
     /// [`Error::System`](crate::Error::System) where it cannot be used.
