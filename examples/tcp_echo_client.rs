@@ -5,8 +5,8 @@
 //! Run: start one of the echo servers, then `cargo run --example tcp_echo_client -- 127.0.0.1:10000` and type, or
 //! `printf 'hello\n' | cargo run --example tcp_echo_client`. The address may be left out, and may be a name: `localhost:10000`.
 //!
-//! Expect: `Received: hello` for each line; the end of the input (Ctrl-D) ends it with exit code 0. Where nobody listens, or the server
-//! goes away, one line says so and the exit code is 1.
+//! Expect: `Received: hello` for each line; the end of the input (Ctrl-D) ends it with exit code 0. Where nobody listens,
+//! or the server goes away, one line says so and the exit code is 1.
 //!
 //! Python's counterpart: the TCP client in the documentation of `socketserver`, made with `socket.create_connection`.
 

@@ -5,9 +5,9 @@
 //! Run: `cargo run --example threading_echo_server -- 127.0.0.1:10000`, and in other terminals
 //! `cargo run --example tcp_echo_client -- 127.0.0.1:10000`. The address may be left out.
 //!
-//! Expect: `listening on 127.0.0.1:10000`, then a line for each client that misbehaves: one that sends a line of more than 64 KiB or
-//! bytes that are not UTF-8, or nothing for 5 minutes. Ctrl-C or SIGTERM ends it with exit code 0; clients that are still there
-//! have 10 seconds to finish, and a second Ctrl-C cuts them off.
+//! Expect: `listening on 127.0.0.1:10000`, then a line for each client that misbehaves: one that sends a line of more than
+//! 64 KiB or bytes that are not UTF-8, or nothing for 5 minutes. Ctrl-C or SIGTERM ends it with exit code 0; clients that
+//! are still there have 10 seconds to finish, and a second Ctrl-C cuts them off.
 //!
 //! Python's counterpart: `socketserver.ThreadingTCPServer` with a `StreamRequestHandler` that loops over `self.rfile` and writes to
 //! `self.wfile`.

@@ -2,11 +2,11 @@
 //!
 //! Shows: one handler, unchanged, on each kind of server; the clients' side; `spawn`, `shutdown` and what they report.
 //!
-//! Run: `cargo run --example tour`. It needs no network and no free port in particular: it uses ports of the loopback interface that
-//! the system chooses, and Unix sockets in a temporary folder that it removes.
+//! Run: `cargo run --example tour`. It needs no network and no free port in particular: it uses ports of the loopback
+//! interface that the system chooses, and Unix sockets in a temporary folder that it removes.
 //!
-//! Expect: for each server a few lines of what was said and how the stop went, a last line that counts the servers, and exit code 0.
-//! An answer other than the expected one is an error, with exit code 1.
+//! Expect: for each server a few lines of what was said and how the stop went, a last line that counts the servers, and
+//! exit code 0. An answer other than the expected one is an error, with exit code 1.
 //!
 //! Python's counterpart: `run_server` in CPython's `test_socketserver.py`, which does the same to every class of `socketserver`.
 

@@ -11,8 +11,8 @@ pub type HandlerResult = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// Serves a request: Python's `BaseRequestHandler` and `StreamRequestHandler`.
 ///
-/// The value given to `bind` is a prototype. Each request is served by a clone of its own, so `&mut self` is private to the request,
-/// and what requests share is an [`Arc`](std::sync::Arc) in a field.
+/// The value given to `bind` is a prototype. Each request is served by a clone of its own, so `&mut self` is private to the
+/// request, and what requests share is an [`Arc`](std::sync::Arc) in a field.
 ///
 /// The order is Python's: [`setup`](Handler::setup), [`handle`](Handler::handle), [`finish`](Handler::finish).
 /// * If `setup` fails, neither of the others runs.
@@ -20,8 +20,8 @@ pub type HandlerResult = Result<(), Box<dyn Error + Send + Sync>>;
 /// * If both fail, the failure that `handle_error` gets is `handle`'s, with `finish`'s beside it. (In Python `finish` hides it.)
 /// * After all three, the server closes the request.
 ///
-/// An error or a panic ends that request alone; it is counted and given to `handle_error` once. (With `panic = "abort"` a panic ends
-/// the process, as does one in the drop of a value while another panic unwinds.)
+/// An error or a panic ends that request alone; it is counted and given to `handle_error` once. (With `panic = "abort"` a
+/// panic ends the process, as does one in the drop of a value while another panic unwinds.)
 ///
 /// ```
 /// use socketserver::{Connection, Handler, HandlerResult, TcpServer};
@@ -71,9 +71,9 @@ pub trait Handler<R = Connection>: Send + 'static {
     }
 }
 
-/// Makes a handler of a closure. The closure is cloned for each request, so what it captures is too. Where the compiler asks for a type,
-/// write `|request: &mut Connection|`. It returns a [`HandlerResult`]; a function that returns an [`std::io::Result`] is called in one:
-/// `handler_fn(|request: &mut Connection| Ok(serve(request)?))`.
+/// Makes a handler of a closure. The closure is cloned for each request, so what it captures is too. Where the compiler
+/// asks for a type, write `|request: &mut Connection|`. It returns a [`HandlerResult`]; a function that returns an
+/// [`std::io::Result`] is called in one: `handler_fn(|request: &mut Connection| Ok(serve(request)?))`.
 ///
 /// ```
 /// use socketserver::{handler_fn, Connection, TcpServer};

@@ -33,13 +33,13 @@
 //! | TCP | [`TcpServer`] | [`ThreadingTcpServer`] |
 //! | Unix socket | `UnixStreamServer` | `ThreadingUnixStreamServer` |
 //!
-//! The same handler serves on all of them: a [`Connection`] is one type, whatever lies under it. A sequential server suits requests
-//! that take no time, or that must not run side by side; one slow client holds up all others. A threading server suits everything else, up to some
-//! thousands of clients at once: threads are reused, and there are never more than
+//! The same handler serves on all of them: a [`Connection`] is one type, whatever lies under it. A sequential server suits
+//! requests that take no time, or that must not run side by side; one slow client holds up all others. A threading server
+//! suits everything else, up to some thousands of clients at once: threads are reused, and there are never more than
 //! [`max_connections`](server::Builder::max_connections).
 //!
-//! A server is a [listener](server::Listener) composed with a [dispatch strategy](server::Dispatch), and you can bring either of your own:
-//! see [`server`].
+//! A server is a [listener](server::Listener) composed with a [dispatch strategy](server::Dispatch), and you can bring
+//! either of your own: see [`server`].
 //!
 //! # From Python
 //! | Python | here |
@@ -74,9 +74,10 @@
 //! | requests under way at a stop | 10 s, then their sockets are shut down | [`drain_timeout`](server::Builder::drain_timeout) |
 //!
 //! # Stopping
-//! [`ServerHandle::shutdown`] can be called from anywhere and takes effect at once. The listener closes; requests under way go on for up
-//! to the drain timeout (a handler can look at [`ServerHandle::is_shutting_down`]); then their sockets are shut down, so that reads and writes fail with
-//! [`Error::Cut`]. [`serve_forever`](Server::serve_forever) returns a [`ShutdownReport`] of how that went.
+//! [`ServerHandle::shutdown`] can be called from anywhere and takes effect at once. The listener closes; requests under way
+//! go on for up to the drain timeout (a handler can look at [`ServerHandle::is_shutting_down`]); then their sockets are
+//! shut down, so that reads and writes fail with [`Error::Cut`]. [`serve_forever`](Server::serve_forever) returns a
+//! [`ShutdownReport`] of how that went.
 //!
 //! ```
 //! # use socketserver::{handler_fn, Connection, ThreadingTcpServer};
@@ -91,10 +92,10 @@
 //! ```
 //!
 //! # Trouble
-//! An error or a panic in a handler or a hook ends that request alone. Shortages (of descriptors, memory, threads) make the server back off and
-//! try again; they never end it. All of it is counted ([`ServerHandle::stats`]) and told to
-//! [`handle_error`](server::Builder::handle_error) or the [`log`], recurring trouble once a second. With `panic = "abort"` a panic ends the
-//! process, as it must.
+//! An error or a panic in a handler or a hook ends that request alone. Shortages (of descriptors, memory, threads) make the
+//! server back off and try again; they never end it. All of it is counted ([`ServerHandle::stats`]) and told to
+//! [`handle_error`](server::Builder::handle_error) or the [`log`], recurring trouble once a second. With `panic = "abort"`
+//! a panic ends the process, as it must.
 //!
 //! # Features
 //! None is on by default, and none changes what the rest does.

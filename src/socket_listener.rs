@@ -6,8 +6,9 @@ use socket2::{Domain, Socket, Type};
 #[cfg(not(windows))]
 use socket2::{SockAddr, SockRef};
 
-/// Clients that the kernel lets wait. 128, which std and Python's newer servers take, made 8,000 clients that came at once wait up to
-/// half a minute, for retransmissions; the kernel cuts it down to its own limit (net.core.somaxconn, 4,096 on Linux).
+/// Clients that the kernel lets wait. 128, which std and Python's newer servers take, made 8,000 clients that came at once
+/// wait up to half a minute, for retransmissions; the kernel cuts it down to its own limit (net.core.somaxconn, 4,096 on
+/// Linux).
 const DEFAULT_BACKLOG: u32 = 4096;
 
 /// How a listener is bound: the settings that builders of TCP and Unix servers have of their own.

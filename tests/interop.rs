@@ -1,6 +1,7 @@
 //! The example programs with Python's own `socket` and `socketserver` on the other end: what interop.py says, as tests of cargo's.
 //!
-//! They need `python3`, its standard library only, and the examples, which `cargo test` builds unless it is told to build one test alone.
+//! They need `python3`, its standard library only, and the examples, which `cargo test` builds unless it is told to build
+//! one test alone.
 #![cfg(unix)]
 // Clippy lets tests unwrap and panic, but not the functions that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

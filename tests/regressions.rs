@@ -31,9 +31,9 @@ fn ask(address: SocketAddr) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// A thread that is only starting counts as idle. A request that came meanwhile was signalled to a condition variable on which nobody
-/// waited, and the signal counted as under way for ever after: once the threads had gone idle, nobody was woken for a request before
-/// one of them had been idle for its whole timeout.
+/// A thread that is only starting counts as idle. A request that came meanwhile was signalled to a condition variable on
+/// which nobody waited, and the signal counted as under way for ever after: once the threads had gone idle, nobody was
+/// woken for a request before one of them had been idle for its whole timeout.
 #[test]
 fn a_request_is_not_left_waiting_for_the_idle_timeout() {
     for _ in 0..100 {
@@ -87,8 +87,8 @@ fn a_failure_is_one_line_whatever_the_handler_put_into_its_error() {
     running.stop().unwrap();
 }
 
-/// A stop that came while `service_actions` ran had the listener closed elsewhere, and the serving thread went on to accept from it:
-/// `serve_forever` returned `Error::Accept` rather than its report.
+/// A stop that came while `service_actions` ran had the listener closed elsewhere, and the serving thread went on to accept
+/// from it: `serve_forever` returned `Error::Accept` rather than its report.
 #[test]
 fn a_stop_during_service_actions_is_no_error() {
     let handle: Arc<OnceLock<ServerHandle>> = Arc::default();

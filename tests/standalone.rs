@@ -1,5 +1,5 @@
-//! Connections that belong to no server: a client's, one end of a pair. What the other tests show of a server's connections holds for
-//! them too.
+//! Connections that belong to no server: a client's, one end of a pair. What the other tests show of a server's connections
+//! holds for them too.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -277,7 +277,8 @@ fn a_broadcast_is_not_held_up_by_one_who_does_not_read() {
     served.stop();
 }
 
-/// Notes down how much is written at a time and how long each call may wait, takes at most a thousand bytes, and cannot say what it would take at once.
+/// Notes down how much is written at a time and how long each call may wait, takes at most a thousand bytes, and cannot say
+/// what it would take at once.
 #[derive(Debug)]
 struct Noting {
     below: Arc<dyn Stream>,

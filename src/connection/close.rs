@@ -24,12 +24,12 @@ impl Connection {
         self.close_gracefully()
     }
 
-    /// Has the connection close with a reset rather than cleanly, when it is dropped, which a handler's is when its request ends: the
-    /// peer's next read or write fails with [`io::ErrorKind::ConnectionReset`], and what was not yet sent is thrown away. Nothing can be
-    /// written any more. TCP only; a plain close elsewhere.
+    /// Has the connection close with a reset rather than cleanly, when it is dropped, which a handler's is when its request
+    /// ends: the peer's next read or write fails with [`io::ErrorKind::ConnectionReset`], and what was not yet sent is
+    /// thrown away. Nothing can be written any more. TCP only; a plain close elsewhere.
     ///
-    /// That is what an unfinished answer deserves that has no length in it, because a clean close would make it look whole. A connection
-    /// whose last write failed half-way is closed so by itself.
+    /// That is what an unfinished answer deserves that has no length in it, because a clean close would make it look whole.
+    /// A connection whose last write failed half-way is closed so by itself.
     pub fn abort(&mut self) {
         self.reset();
     }
@@ -47,7 +47,8 @@ impl Connection {
         if self.shared.write_timeout().is_none() {
             self.shared.set_write_timeout(Some(DEFAULT_WRITE_TIMEOUT));
         }
-        if self.aborted {
+        if self.aborted || self.shared.is_cut() {
+            // There is nothing left to see to. That a request was cut is in the stop's report, and its handler has been told.
             return Ok(());
         }
         if let Some(error) = self.shared.poisoned() {
@@ -89,8 +90,8 @@ impl Connection {
         let _ = self.close_gracefully();
     }
 
-    /// As [`turn_away`](Connection::turn_away) where nobody can wait: what fits into the socket's empty buffer is sent, and a client
-    /// that is still sending may see a reset.
+    /// As [`turn_away`](Connection::turn_away) where nobody can wait: what fits into the socket's empty buffer is sent, and
+    /// a client that is still sending may see a reset.
     pub(crate) fn turn_away_now(&mut self, farewell: &[u8]) {
         let stream = self.shared.stream();
         let _ = stream.try_write(farewell);

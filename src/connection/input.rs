@@ -275,8 +275,8 @@ impl BufRead for Connection {
     /// Reads a line, its `\n` included, and appends it to `line`; 0 at the end. Python's `rfile.readline()`, with a limit.
     ///
     /// Only whole lines are looked at as UTF-8, so a character may straddle two reads. A line that is not UTF-8 is
-    /// [`io::ErrorKind::InvalidData`]; it has been read then, and the next call reads the next line. After a timeout the call can be
-    /// repeated with the same `line`: what had arrived is in it.
+    /// [`io::ErrorKind::InvalidData`]; it has been read then, and the next call reads the next line. After a timeout the
+    /// call can be repeated with the same `line`: what had arrived is in it.
     fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
         // The line's own memory is read into, when it is empty, so that a loop over lines allocates nothing.
         let (before, mut bytes) = if line.is_empty() {

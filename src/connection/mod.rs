@@ -49,8 +49,8 @@ pub use writer::ConnectionWriter;
 /// * *Line* (64 KiB, terminator not counted), for `read_line` and `read_until`; *frame* (1 MiB), for
 ///   [`read_frame`](Connection::read_frame). What is longer is an error of its own ([`Error::Framing`]), and reading has ended.
 ///
-/// They hold for the methods of `Connection` itself. Adapters of std such as `lines()`, `take()` or a `BufReader` around it call only
-/// some of them: the timeouts and the deadline hold there too, the limit on a line does not always.
+/// They hold for the methods of `Connection` itself. Adapters of std such as `lines()`, `take()` or a `BufReader` around it
+/// call only some of them: the timeouts and the deadline hold there too, the limit on a line does not always.
 ///
 /// # Errors
 /// Where this crate made the error, [`Error::of`] gives it: a [timeout](Error::Timeout) with its phase, a [cut](Error::Cut) by
@@ -133,8 +133,8 @@ impl Connection {
         }
     }
 
-    /// A number that no other connection of this process has or will have: what to tell the members of a chat apart by. Addresses are
-    /// not unique: the clients of a Unix socket commonly have none.
+    /// A number that no other connection of this process has or will have: what to tell the members of a chat apart by.
+    /// Addresses are not unique: the clients of a Unix socket commonly have none.
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -158,8 +158,8 @@ impl Connection {
 
     /// The server this request belongs to. Python's `self.server`.
     ///
-    /// A connection made by [`tcp::connect`](crate::tcp::connect) or [`from_stream`](Connection::from_stream) belongs to none: its handle
-    /// stops nothing, and has the peer's address for want of a server's.
+    /// A connection made by [`tcp::connect`](crate::tcp::connect) or [`from_stream`](Connection::from_stream) belongs to
+    /// none: its handle stops nothing, and has the peer's address for want of a server's.
     pub fn server(&self) -> ServerHandle {
         self.context.server()
     }
@@ -246,8 +246,8 @@ impl Connection {
         }
     }
 
-    /// Puts a stream over the one there is, once: what a listener's [preparation](crate::server::Prepare) does for TLS. `wrap` gets the
-    /// stream below.
+    /// Puts a stream over the one there is, once: what a listener's [preparation](crate::server::Prepare) does for TLS.
+    /// `wrap` gets the stream below.
     ///
     /// # Errors
     /// What `wrap` returns; [`io::ErrorKind::AlreadyExists`] the second time; [`io::ErrorKind::InvalidData`] where bytes have been

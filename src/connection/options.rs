@@ -51,7 +51,8 @@ impl Connection {
         self.require_socket()?.set_linger(linger.into())
     }
 
-    /// Sets the system's receive buffer (SO_RCVBUF), in bytes. Linux doubles the value for its own bookkeeping, and stops tuning it.
+    /// Sets the system's receive buffer (SO_RCVBUF), in bytes. Linux doubles the value for its own bookkeeping, and stops
+    /// tuning it.
     pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
         self.require_socket()?.set_recv_buffer_size(bytes)
     }

@@ -60,10 +60,10 @@ impl ConnectionWriter {
     /// builder's `write_queue` (256 KiB by default), and goes out in order, ahead of anything written later.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where `buf` would pass the limit of the queue: nothing of it was taken, and the peer does not
-    /// keep up. [`io::ErrorKind::NotConnected`] when the request is over. [`io::ErrorKind::BrokenPipe`] when an earlier write failed
-    /// half-way. [`io::ErrorKind::ConnectionAborted`] when the server's stop has cut the connection. What is queued and cannot be
-    /// sent later shows as an error of the next write.
+    /// [`io::ErrorKind::WouldBlock`] where `buf` would pass the limit of the queue: nothing of it was taken, and the peer
+    /// does not keep up. [`io::ErrorKind::NotConnected`] when the request is over. [`io::ErrorKind::BrokenPipe`] when an
+    /// earlier write failed half-way. [`io::ErrorKind::ConnectionAborted`] when the server's stop has cut the connection.
+    /// What is queued and cannot be sent later shows as an error of the next write.
     ///
     /// A peer that does not keep up costs a thread until its queue has gone out, 1,024 in the whole process at the most; beyond
     /// those a queue goes out with the next write, or at the close.
@@ -71,8 +71,8 @@ impl ConnectionWriter {
         self.shared()?.try_write(buf)
     }
 
-    /// Ends the connection in both directions, at once: nothing that is queued is waited for, and the handler reads the end. For a member
-    /// who does not keep up, or is put out. Python's `request.shutdown(SHUT_RDWR)` from another thread.
+    /// Ends the connection in both directions, at once: nothing that is queued is waited for, and the handler reads the
+    /// end. For a member who does not keep up, or is put out. Python's `request.shutdown(SHUT_RDWR)` from another thread.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotConnected`] when the request is over, or the peer has gone.

@@ -1,9 +1,9 @@
 //! The writing side of a connection: whose turn it is, and what waits.
 //!
-//! One thread at a time has the *turn* to write; the others wait for it, as long as the write timeout says that nothing moves. What
-//! `try_write` accepts while somebody has the turn is queued. Whoever gets the turn sends first what was queued before; whoever gives it up
-//! leaves what was queued meanwhile to the next who waits, or sees to it that it is sent. So bytes never mix, nothing that was accepted is
-//! forgotten, and nobody is kept writing for others.
+//! One thread at a time has the *turn* to write; the others wait for it, as long as the write timeout says that nothing
+//! moves. What `try_write` accepts while somebody has the turn is queued. Whoever gets the turn sends first what was queued
+//! before; whoever gives it up leaves what was queued meanwhile to the next who waits, or sees to it that it is sent. So
+//! bytes never mix, nothing that was accepted is forgotten, and nobody is kept writing for others.
 
 use std::io;
 use std::net::Shutdown;
@@ -238,8 +238,8 @@ impl Shared {
         }
     }
 
-    /// Passes the turn, which the caller has, to a thread of its own that sends the queue: at most one such thread a connection, only while
-    /// its peer does not keep up, and not more than [`MAX_SENDERS`].
+    /// Passes the turn, which the caller has, to a thread of its own that sends the queue: at most one such thread a
+    /// connection, only while its peer does not keep up, and not more than [`MAX_SENDERS`].
     pub(super) fn start_sender(self: &Arc<Self>) {
         let shared = Arc::clone(self);
         let started = Sender::take().and_then(|sender| {

@@ -23,8 +23,8 @@ impl ServerHandle {
     /// Stops the server: no request is accepted any more (but for those already waiting in the kernel's queue, which are taken once
     /// into the free places), those under way get the drain timeout, then their sockets are shut down.
     ///
-    /// Never blocks, can be called from anywhere, a handler too, and as often as you like. Called before the server starts, it makes
-    /// the start return at once. Python's `shutdown`, without its wait and its deadlock; to wait, join what
+    /// Never blocks, can be called from anywhere, a handler too, and as often as you like. Called before the server starts,
+    /// it makes the start return at once. Python's `shutdown`, without its wait and its deadlock; to wait, join what
     /// [`spawn`](crate::Server::spawn) returned.
     pub fn shutdown(&self) {
         self.stop(self.control.drain_timeout);

@@ -4,8 +4,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Requests that were under way at the stop and ended by themselves within the drain timeout. One whose client has gone is under way
-    /// until its handler has noticed.
+    /// Requests that were under way at the stop and ended by themselves within the drain timeout. One whose client has gone
+    /// is under way until its handler has noticed.
     pub drained: usize,
     /// Requests that the drain deadline cut: their sockets were shut down under them.
     pub abandoned: usize,

@@ -30,8 +30,8 @@ pub fn getnameinfo(
 
 /// The name of the host with this address. Python: `socket.gethostbyaddr`, without its lists of aliases and addresses.
 ///
-/// `timeout` as with [`resolve`](fn@resolve). Whoever owns the address decides what name it gets: it is no proof of anything until looking
-/// the name up leads back to the address.
+/// `timeout` as with [`resolve`](fn@resolve). Whoever owns the address decides what name it gets: it is no proof of
+/// anything until looking the name up leads back to the address.
 ///
 /// # Errors
 /// As [`getnameinfo`]; [`Error::Resolve`] also if the address has no name.

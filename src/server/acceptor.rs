@@ -161,8 +161,8 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
     }
 }
 
-/// Says that user code runs on the serving thread, which can therefore not see to a stop. A stop that comes meanwhile, or has come, is seen
-/// to elsewhere.
+/// Says that user code runs on the serving thread, which can therefore not see to a stop. A stop that comes meanwhile, or
+/// has come, is seen to elsewhere.
 pub(crate) struct Inline<'a>(&'a Control);
 
 impl<'a> Inline<'a> {

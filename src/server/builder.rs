@@ -97,8 +97,8 @@ impl<L: Listener, D: Dispatch + Default> Builder<L, D> {
 }
 
 impl<L: Listener, D: Dispatch> Builder<L, D> {
-    /// Uses this dispatch strategy rather than the server type's: `TcpServer::builder().dispatch(pool)` is a TCP server whose requests
-    /// `pool` serves.
+    /// Uses this dispatch strategy rather than the server type's: `TcpServer::builder().dispatch(pool)` is a TCP server
+    /// whose requests `pool` serves.
     pub fn dispatch<E: Dispatch>(self, dispatch: E) -> Builder<L, E> {
         Builder {
             dispatch,
@@ -153,16 +153,17 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         self
     }
 
-    /// How long a stop waits for the requests under way before it shuts their sockets down under them. Default 10 s; zero cuts at once;
-    /// `None` waits for ever, as Python does. A request whose handler has returned may still be at its close, which takes up to a second
-    /// while the client keeps its side open; a shorter timeout cuts that too.
+    /// How long a stop waits for the requests under way before it shuts their sockets down under them. Default 10 s; zero
+    /// cuts at once; `None` waits for ever, as Python does. A request whose handler has returned may still be at its close,
+    /// which takes up to a second while the client keeps its side open; a shorter timeout cuts that too.
     pub fn drain_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.drain_timeout = timeout.into();
         self
     }
 
-    /// Whether `serve_forever` waits for the requests under way when it is stopped. Default true; if false they are neither waited for
-    /// nor cut. Python's `block_on_close`. (Its `daemon_threads` has no counterpart: no thread of Rust's keeps a process alive.)
+    /// Whether `serve_forever` waits for the requests under way when it is stopped. Default true; if false they are neither
+    /// waited for nor cut. Python's `block_on_close`. (Its `daemon_threads` has no counterpart: no thread of Rust's keeps a
+    /// process alive.)
     pub fn block_on_close(mut self, block: bool) -> Self {
         self.block_on_close = block;
         self
@@ -175,8 +176,8 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         self
     }
 
-    /// Is told of every request and hook that failed, once each, rather than the log. Runs where the failure happened, so it may run in
-    /// several threads at once. Python's `handle_error`.
+    /// Is told of every request and hook that failed, once each, rather than the log. Runs where the failure happened, so
+    /// it may run in several threads at once. Python's `handle_error`.
     ///
     /// The default logs at most one line a second: peers that went away at debug level, everything else as warnings.
     pub fn handle_error(mut self, hook: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
@@ -190,8 +191,8 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         self
     }
 
-    /// Runs on the serving thread, with the server's handle, at this interval while `serve_forever` serves, between two requests: on a
-    /// sequential server a long request delays it. Python's `service_actions`, which runs every half second.
+    /// Runs on the serving thread, with the server's handle, at this interval while `serve_forever` serves, between two
+    /// requests: on a sequential server a long request delays it. Python's `service_actions`, which runs every half second.
     ///
     /// ```
     /// # use socketserver::{handler_fn, Connection, ThreadingTcpServer};
@@ -209,8 +210,8 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
 
     /// A server over a listener that exists: one of std's (systemd's socket activation comes in this way), or one of your own.
     ///
-    /// The socket's own settings (`backlog`, `reuse_port`, …) are what they are; those of the connections apply. A Unix socket's path is not
-    /// unlinked at the close, because it is not this server's.
+    /// The socket's own settings (`backlog`, `reuse_port`, …) are what they are; those of the connections apply. A Unix
+    /// socket's path is not unlinked at the close, because it is not this server's.
     ///
     /// ```
     /// use socketserver::{handler_fn, Connection, ThreadingTcpServer};
@@ -246,7 +247,9 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         if let Some(connections) = self.max_connections.filter(|&count| count > self.dispatch.most_connections()) {
             let reason = match self.dispatch.most_connections() {
                 1 => "a sequential server serves one at a time; take a threading one",
-                super::threading::MOST_THREADS => "more than 8,000 threads bring the process near the kernel's limit of memory mappings, where it aborts",
+                super::threading::MOST_THREADS => {
+                    "more than 8,000 threads bring the process near the kernel's limit of memory mappings, where it aborts"
+                }
                 _ => "the dispatch strategy does not take so many",
             };
             return Err(invalid("max_connections", connections, reason));
@@ -375,8 +378,8 @@ impl<L: Listener<Request = Connection>, D> Builder<L, D> {
         self
     }
 
-    /// How many bytes [`ConnectionWriter::try_write`](crate::ConnectionWriter::try_write) may have waiting for one peer. Default 256 KiB; in
-    /// the worst case the memory is this times `max_connections`.
+    /// How many bytes [`ConnectionWriter::try_write`](crate::ConnectionWriter::try_write) may have waiting for one peer.
+    /// Default 256 KiB; in the worst case the memory is this times `max_connections`.
     pub fn write_queue(mut self, bytes: usize) -> Self {
         self.stream.write_queue = bytes;
         self
@@ -390,8 +393,8 @@ impl<L: Listener> Builder<L, Threading> {
         self
     }
 
-    /// The stack of each thread, in bytes. Default: std's, 2 MiB unless `RUST_MIN_STACK` says otherwise. Only what a handler touches
-    /// becomes memory.
+    /// The stack of each thread, in bytes. Default: std's, 2 MiB unless `RUST_MIN_STACK` says otherwise. Only what a
+    /// handler touches becomes memory.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.dispatch.set_stack_size(bytes);
         self

@@ -1,7 +1,7 @@
 //! [`Crew`]: jobs, and the threads that take them. Who waits, who is woken, when another thread is needed.
 //!
-//! Apart from the threads themselves, so that the model checker can walk through all its interleavings (`tests/models` compiles this
-//! very file).
+//! Apart from the threads themselves, so that the model checker can walk through all its interleavings (`tests/models`
+//! compiles this very file).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -66,8 +66,8 @@ impl<J> Crew<J> {
         None
     }
 
-    /// Waits for a job. `finished` is what the thread still holds of its last one, `None` on its first call. `None` is returned when
-    /// there was nothing to do for the idle timeout, or never will be: the thread has to end.
+    /// Waits for a job. `finished` is what the thread still holds of its last one, `None` on its first call. `None` is
+    /// returned when there was nothing to do for the idle timeout, or never will be: the thread has to end.
     pub(crate) fn next<P>(&self, finished: Option<P>, idle_timeout: Duration) -> Option<J> {
         let mut state = lock(&self.state);
         if let Some(place) = finished {

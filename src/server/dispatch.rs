@@ -58,7 +58,8 @@ pub trait Dispatch: Send + Sync + 'static {
     /// [`runs_inline`](Dispatch::runs_inline)).
     ///
     /// # Errors
-    /// [`Refused`] gives the job back: there is nobody to run it. The client is closed, `handle_error` is told, and accepting backs off.
+    /// [`Refused`] gives the job back: there is nobody to run it. The client is closed, `handle_error` is told, and
+    /// accepting backs off.
     fn dispatch(&self, job: Job) -> Result<(), Refused>;
 
     /// Whether [`dispatch`](Dispatch::dispatch) runs the job itself, on the serving thread.

@@ -8,8 +8,8 @@ use crate::address::{escaped, Address};
 
 /// What `handle_error` is told: what failed, for whom, and how.
 ///
-/// It displays as one line, control characters escaped: `handle of 127.0.0.1:4000 failed: connection reset by peer`. None of the peer's
-/// data is in it, but what a handler put into its error.
+/// It displays as one line, control characters escaped: `handle of 127.0.0.1:4000 failed: connection reset by peer`. None
+/// of the peer's data is in it, but what a handler put into its error.
 #[derive(Debug)]
 pub struct Failure {
     stage: Stage,
@@ -94,8 +94,8 @@ impl Failure {
     /// Whether this is no more than a peer that went away or was too slow: a reset, a broken pipe, an end in the middle, a timeout.
     /// The default `handle_error` logs these at debug level and all others as warnings.
     ///
-    /// It goes by the kind of an [`io::Error`]: one of the handler's own, about another connection, looks the same, and one wrapped in
-    /// another type is not looked into.
+    /// It goes by the kind of an [`io::Error`]: one of the handler's own, about another connection, looks the same, and one
+    /// wrapped in another type is not looked into.
     pub fn is_disconnect(&self) -> bool {
         let Cause::Error(error) = &self.cause else { return false };
         error.downcast_ref::<io::Error>().is_some_and(|error| {

@@ -12,12 +12,12 @@ use crate::sys::{classify_accept, AcceptClass};
 
 /// Where a server's requests come from: one half of a server, the other being its [`Dispatch`](super::Dispatch).
 ///
-/// The crate's own are [`tcp::TcpListener`](crate::tcp::TcpListener) and, on Unix, `unix::UnixListener`. One of your own (in memory,
-/// a wrapper that limits or measures) goes into [`Builder::from_listener`](super::Builder::from_listener).
+/// The crate's own are [`tcp::TcpListener`](crate::tcp::TcpListener) and, on Unix, `unix::UnixListener`. One of your own
+/// (in memory, a wrapper that limits or measures) goes into [`Builder::from_listener`](super::Builder::from_listener).
 /// Overriding `get_request` is how one does it in Python.
 ///
-/// It is dropped at a stop, before the requests under way have ended. Whatever was waiting before it was registered needs no notice: a
-/// server looks once by itself when it starts.
+/// It is dropped at a stop, before the requests under way have ended. Whatever was waiting before it was registered needs
+/// no notice: a server looks once by itself when it starts.
 pub trait Listener: Send + 'static {
     /// What it accepts: [`Connection`](crate::Connection).
     type Request: Request;
@@ -41,8 +41,8 @@ pub trait Listener: Send + 'static {
     /// [`AcceptError`] says what the server does about it.
     fn accept(&mut self, context: &RequestContext) -> Result<Self::Request, AcceptError>;
 
-    /// A step that each request goes through in its worker, before `verify_request` and the handler: a TLS handshake, a PROXY header.
-    /// `None`, the default, is none.
+    /// A step that each request goes through in its worker, before `verify_request` and the handler: a TLS handshake, a
+    /// PROXY header. `None`, the default, is none.
     fn preparation(&self) -> Option<Arc<dyn Prepare<Self::Request>>> {
         None
     }
@@ -50,8 +50,9 @@ pub trait Listener: Send + 'static {
 
 /// A step between accepting a request and handling it, done by the worker so that a slow client holds up nobody else.
 pub trait Prepare<R>: Send + Sync {
-    /// Prepares the request, for instance by [`Connection::wrap_stream`](crate::Connection::wrap_stream). Reading and writing through
-    /// the connection end at `deadline`, or at the request's own if that is earlier; anything else must look at it.
+    /// Prepares the request, for instance by [`Connection::wrap_stream`](crate::Connection::wrap_stream). Reading and
+    /// writing through the connection end at `deadline`, or at the request's own if that is earlier; anything else must
+    /// look at it.
     ///
     /// # Errors
     /// Any; the request is closed and the error given to `handle_error`.

@@ -1,5 +1,5 @@
-//! What all servers share: the [`Server`] itself, its [`Builder`], and the two halves it is composed of, a [`Listener`] (where requests
-//! come from) and a [`Dispatch`] strategy (who runs the handler).
+//! What all servers share: the [`Server`] itself, its [`Builder`], and the two halves it is composed of, a [`Listener`]
+//! (where requests come from) and a [`Dispatch`] strategy (who runs the handler).
 //!
 //! ```text
 //!                    Sequential          Threading
@@ -67,9 +67,10 @@ const LISTENER: mio::Token = mio::Token(1);
 /// A server: a [`Listener`] composed with a [`Dispatch`] strategy. Usually named by an alias, such as
 /// [`ThreadingTcpServer`](crate::ThreadingTcpServer).
 ///
-/// It has its address from `bind` on, so clients can connect, but serves nobody until [`serve_forever`](Server::serve_forever),
-/// [`spawn`](Server::spawn) or [`handle_request`](Server::handle_request) is called. Dropping it stops it: the listener closes, and requests
-/// that are under way get the drain timeout, behind the scenes.
+/// It has its address from `bind` on, so clients can connect, but serves nobody until
+/// [`serve_forever`](Server::serve_forever), [`spawn`](Server::spawn) or [`handle_request`](Server::handle_request) is
+/// called. Dropping it stops it: the listener closes, and requests that are under way get the drain timeout, behind the
+/// scenes.
 ///
 /// It serves once: after a stop it answers [`Error::Closed`].
 #[must_use = "it serves nobody until `serve_forever`, `spawn` or `handle_request` is called"]
@@ -129,12 +130,13 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
     /// Serves until [`ServerHandle::shutdown`] is called, drains, and reports. Python's `serve_forever`, without its polling: a
     /// server with nothing to do makes no system call, and a stop takes effect at once.
     ///
-    /// It returns when the requests under way have ended or the drain deadline has cut them. A sequential server runs its handler on this very
-    /// thread, so it does not return before that does; [`spawn`](Server::spawn) and [`join`](Running::join) do.
+    /// It returns when the requests under way have ended or the drain deadline has cut them. A sequential server runs its
+    /// handler on this very thread, so it does not return before that does; [`spawn`](Server::spawn) and
+    /// [`join`](Running::join) do.
     ///
     /// # Errors
-    /// [`Error::Closed`] if it has been stopped before. [`Error::System`] when the poller fails. [`Error::Accept`] when the listening socket is unusable; shortages of
-    /// descriptors, memory or threads never end it.
+    /// [`Error::Closed`] if it has been stopped before. [`Error::System`] when the poller fails. [`Error::Accept`] when the
+    /// listening socket is unusable; shortages of descriptors, memory or threads never end it.
     pub fn serve_forever(&mut self) -> Result<ShutdownReport> {
         self.require_open()?;
         // Said even if this thread should panic: somebody may be waiting in `join`.

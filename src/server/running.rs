@@ -41,9 +41,9 @@ impl<A: Clone> Running<A> {
         self.local_addr.clone()
     }
 
-    /// Waits until the server has been stopped and has drained. It stops nothing: call [`ServerHandle::shutdown`] for that, or
-    /// [`stop`](Running::stop) for both. Returns within a fifth of a second of the drain deadline, whatever a handler does; where there is
-    /// no drain deadline, when the last handler has returned.
+    /// Waits until the server has been stopped and has drained. It stops nothing: call [`ServerHandle::shutdown`] for that,
+    /// or [`stop`](Running::stop) for both. Returns within a fifth of a second of the drain deadline, whatever a handler
+    /// does; where there is no drain deadline, when the last handler has returned.
     ///
     /// # Errors
     /// What `serve_forever` returned.

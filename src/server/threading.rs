@@ -17,7 +17,8 @@ pub(crate) const DEFAULT_THREADS: usize = 1024;
 /// 65,530 memory mappings, and std panics inside the new thread. Half of that leaves room for the rest of the program.
 pub(crate) const MOST_THREADS: usize = 8000;
 
-/// How long a thread without work is kept: long enough that a busy server starts hardly any, short enough that an idle one has none.
+/// How long a thread without work is kept: long enough that a busy server starts hardly any, short enough that an idle one
+/// has none.
 pub(crate) const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The largest stack a builder takes, in bytes.
@@ -25,8 +26,8 @@ const MOST_STACK: usize = 1 << 30;
 
 /// A thread for each request, reused for the next: Python's `ThreadingMixIn`, bounded.
 ///
-/// Threads are named `ss-worker-N`. There are never more than `max_connections`; beside them there is the serving thread, at times one
-/// for each client that is being turned away (64 at most) and for each slow peer of
+/// Threads are named `ss-worker-N`. There are never more than `max_connections`; beside them there is the serving thread,
+/// at times one for each client that is being turned away (64 at most) and for each slow peer of
 /// [`try_write`](crate::ConnectionWriter::try_write) (1,024 at most).
 #[derive(Debug)]
 pub struct Threading {

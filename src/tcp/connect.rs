@@ -20,15 +20,15 @@ use crate::sys;
 /// Connection Attempt Delay, with the value recommended there.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to the first address of `address` that answers, look-up included, within `timeout` (`None` is the system's own patience,
-/// minutes). Python's `create_connection`, whose timeout is for each address.
+/// Connects to the first address of `address` that answers, look-up included, within `timeout` (`None` is the system's own
+/// patience, minutes). Python's `create_connection`, whose timeout is for each address.
 ///
 /// The addresses are tried in the resolver's order, the families alternating, and a quarter of a second apart rather than one after
 /// another (RFC 8305), so that one that does not answer costs little. The first connection made is returned, with NODELAY on.
 ///
-/// The [`Connection`] is what a server's handler gets too: buffered reading, total deadlines, frames, a writer for other threads; and
-/// a read timeout of 60 s and a write timeout of 30 s, unlike Python's, until others are set. For a
-/// std socket, ask [`socket`](Connection::socket) for a clone.
+/// The [`Connection`] is what a server's handler gets too: buffered reading, total deadlines, frames, a writer for other
+/// threads; and a read timeout of 60 s and a write timeout of 30 s, unlike Python's, until others are set. For a std
+/// socket, ask [`socket`](Connection::socket) for a clone.
 ///
 /// ```
 /// use socketserver::{handler_fn, tcp, Connection, ThreadingTcpServer};
@@ -48,8 +48,9 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// ```
 ///
 /// # Errors
-/// [`Error::Connect`] with what each address said; [`Error::Timeout`] when the time ran out before any had said anything, with the phase
-/// that it ran out in; [`Error::Resolve`], [`Error::InvalidAddress`]; [`Error::InvalidSetting`] for a zero timeout.
+/// [`Error::Connect`] with what each address said; [`Error::Timeout`] when the time ran out before any had said anything,
+/// with the phase that it ran out in; [`Error::Resolve`], [`Error::InvalidAddress`]; [`Error::InvalidSetting`] for a zero
+/// timeout.
 pub fn connect(address: impl ToEndpoint, timeout: impl Into<Option<Duration>>) -> Result<Connection> {
     Connector::new().timeout(timeout).connect(address)
 }

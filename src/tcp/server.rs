@@ -76,8 +76,8 @@ impl<D: Dispatch + Default> Server<TcpListener, D> {
 }
 
 impl<D: Dispatch> Builder<TcpListener, D> {
-    /// How many clients the kernel lets wait, to be accepted or, under [`Overload::Wait`](crate::Overload), to be served. Default 4,096; the
-    /// kernel cuts it down to its own limit. Python's `request_queue_size`, which is 5.
+    /// How many clients the kernel lets wait, to be accepted or, under [`Overload::Wait`](crate::Overload), to be served.
+    /// Default 4,096; the kernel cuts it down to its own limit. Python's `request_queue_size`, which is 5.
     #[doc(alias = "request_queue_size")]
     pub fn backlog(mut self, clients: u32) -> Self {
         self.options.backlog = clients;
@@ -92,8 +92,8 @@ impl<D: Dispatch> Builder<TcpListener, D> {
         self
     }
 
-    /// Whether several sockets may share the port, the kernel spreading clients over them (SO_REUSEPORT): several processes, each with a
-    /// server. Default false. Unix only. Python's `allow_reuse_port`.
+    /// Whether several sockets may share the port, the kernel spreading clients over them (SO_REUSEPORT): several
+    /// processes, each with a server. Default false. Unix only. Python's `allow_reuse_port`.
     #[doc(alias = "allow_reuse_port")]
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.options.reuse_port = reuse;

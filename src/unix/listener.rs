@@ -22,9 +22,9 @@ const MAX_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android"))
 /// A Unix socket that listens, as a server's [`Listener`]. Made by `bind`, or of one of std's.
 #[derive(Debug)]
 pub struct UnixListener {
-    /// Ours to unlink. Dropped before the socket: nobody takes the path of a server that still listens, and the file's number cannot
-    /// be given to another file before the socket is closed. The other way round, a successor that found the path stale in between
-    /// could have lost its own.
+    /// Ours to unlink. Dropped before the socket: nobody takes the path of a server that still listens, and the file's
+    /// number cannot be given to another file before the socket is closed. The other way round, a successor that found the
+    /// path stale in between could have lost its own.
     #[allow(dead_code)] // held for its drop
     path: Option<BoundPath>,
     socket: mio::net::UnixListener,

@@ -67,8 +67,8 @@ impl Drop for BoundPath {
     }
 }
 
-/// Removes a socket that nobody listens on, left behind by a server that was killed. Does nothing about any other file, and nothing if
-/// there is none: `bind` will say what is wrong.
+/// Removes a socket that nobody listens on, left behind by a server that was killed. Does nothing about any other file, and
+/// nothing if there is none: `bind` will say what is wrong.
 pub(crate) fn remove_stale(path: &Path) -> io::Result<()> {
     let Ok((identity, metadata)) = Identity::of(path) else { return Ok(()) };
     if !metadata.file_type().is_socket() || !is_ours(&metadata) || !is_deserted(path)? {
@@ -106,12 +106,12 @@ fn is_ours(file: &fs::Metadata) -> bool {
     fs::metadata("/proc/self").map_or(true, |process| process.uid() == file.uid())
 }
 
-/// Held while a stale socket is looked at, removed and bound anew. Without it, of two servers that start at once one could remove the
-/// other's fresh socket, which refuses connections until it listens.
+/// Held while a stale socket is looked at, removed and bound anew. Without it, of two servers that start at once one could
+/// remove the other's fresh socket, which refuses connections until it listens.
 ///
-/// The lock is a socket of its own, bound to an abstract name made of the folder's identity and the file's name: the kernel gives it
-/// back when the process ends, however it ends, and no file is left behind. Only Linux has such names; elsewhere there is no lock, and
-/// servers that share a path must not be started at the same moment.
+/// The lock is a socket of its own, bound to an abstract name made of the folder's identity and the file's name: the kernel
+/// gives it back when the process ends, however it ends, and no file is left behind. Only Linux has such names; elsewhere
+/// there is no lock, and servers that share a path must not be started at the same moment.
 #[derive(Debug)]
 pub(crate) struct PathLock {
     #[allow(dead_code)] // held for its drop
@@ -119,8 +119,8 @@ pub(crate) struct PathLock {
 }
 
 impl PathLock {
-    /// Waits for the lock, for a time: whoever has it is between two system calls. `None` when that does not help, as where somebody
-    /// holds the name to be a nuisance; then nothing may be removed.
+    /// Waits for the lock, for a time: whoever has it is between two system calls. `None` when that does not help, as where
+    /// somebody holds the name to be a nuisance; then nothing may be removed.
     pub(crate) fn take(path: &Path) -> io::Result<Option<PathLock>> {
         if !cfg!(any(target_os = "linux", target_os = "android")) {
             return Ok(Some(PathLock { socket: None }));

@@ -40,7 +40,8 @@ impl<D: Dispatch + Default> Server<UnixListener, D> {
     /// Binds a server to a path, with the default settings: the socket can be used by this user only (mode 0600), and the path is
     /// unlinked when the server closes, if it is still the file that was made here. A path that exists is an error.
     ///
-    /// On Linux a path that begins with a NUL is a name in the abstract namespace, as in Python: no file, and no permissions either.
+    /// On Linux a path that begins with a NUL is a name in the abstract namespace, as in Python: no file, and no
+    /// permissions either.
     ///
     /// # Errors
     /// [`Error::InvalidAddress`](crate::Error::InvalidAddress) for a path that is too long, [`Error::Bind`](crate::Error::Bind),
@@ -72,8 +73,9 @@ impl<D: Dispatch> Builder<UnixListener, D> {
         self
     }
 
-    /// Whether a socket that a killed server has left behind is removed first. Default false. Only a socket of this
-    /// user's is, and only if nobody listens on it: never a file of another kind, never what a symbolic link leads to, never a server that lives.
+    /// Whether a socket that a killed server has left behind is removed first. Default false. Only a socket of this user's
+    /// is, and only if nobody listens on it: never a file of another kind, never what a symbolic link leads to, never a
+    /// server that lives.
     pub fn remove_stale(mut self, remove: bool) -> Self {
         self.options.remove_stale = remove;
         self

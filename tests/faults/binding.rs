@@ -105,8 +105,8 @@ fn t16_a_port_is_free_for_the_next_server_at_once() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// In a child, because a process that is being started holds all descriptors of the one that starts it, until it runs its own program,
-/// and other tests start processes.
+/// In a child, because a process that is being started holds all descriptors of the one that starts it, until it runs its
+/// own program, and other tests start processes.
 pub(crate) fn rebind() {
     let mut address = own_loopback();
     for round in 0..100 {

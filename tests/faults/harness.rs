@@ -57,8 +57,8 @@ pub(crate) fn not_checked(what: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "\n*** NOT CHECKED by {test}: {what}, because {why} ***");
 }
 
-/// A loopback address of this caller's own, for who must know that nobody listens there any more: on 127.0.0.1 another test's server
-/// may have been given the port meanwhile, or a client.
+/// A loopback address of this caller's own, for who must know that nobody listens there any more: on 127.0.0.1 another
+/// test's server may have been given the port meanwhile, or a client.
 pub(crate) fn own_loopback() -> SocketAddr {
     static CALLERS: AtomicUsize = AtomicUsize::new(0);
     let number = CALLERS.fetch_add(1, Ordering::Relaxed) % 128;

@@ -1,7 +1,7 @@
 //! Faults: what servers must survive, caused for real where one process or a child process can.
 //!
-//! `cargo test --test faults` runs quick versions, in well under a minute; `SOCKETSERVER_FAULTS=long` raises the counts (10,000 panics,
-//! 3,000 clients against 1,024 threads, …).
+//! `cargo test --test faults` runs quick versions, in well under a minute; `SOCKETSERVER_FAULTS=long` raises the counts
+//! (10,000 panics, 3,000 clients against 1,024 threads, …).
 //!
 //! What concerns a whole process (limits, signals, counts of threads and descriptors) happens to a child: this very binary, started
 //! again to run the test [`child::child_server`] alone, which does nothing unless an environment variable gives it a role.

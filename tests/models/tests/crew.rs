@@ -1,5 +1,5 @@
-//! The library's `server/crew.rs`, compiled with loom's primitives in the place of std's: no job is ever left lying, whoever starts, ends
-//! or is woken when. A lost wake-up shows as a deadlock.
+//! The library's `server/crew.rs`, compiled with loom's primitives in the place of std's: no job is ever left lying,
+//! whoever starts, ends or is woken when. A lost wake-up shows as a deadlock.
 
 use std::time::Duration;
 

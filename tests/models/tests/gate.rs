@@ -1,5 +1,6 @@
-//! The library's `control/gate.rs`, compiled with loom's primitives in the place of std's: each model runs through all interleavings
-//! (with up to three preemptions, unless LOOM_MAX_PREEMPTIONS says otherwise). A lost wake-up shows as a deadlock.
+//! The library's `control/gate.rs`, compiled with loom's primitives in the place of std's: each model runs through all
+//! interleavings (with up to three preemptions, unless LOOM_MAX_PREEMPTIONS says otherwise). A lost wake-up shows as a
+//! deadlock.
 
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::Arc;
@@ -125,8 +126,8 @@ fn a_stop_wakes_the_server() {
     });
 }
 
-/// A sequential server runs a handler while somebody stops it. The drain is done once, on the serving thread or elsewhere, and never
-/// while the handler holds up the only one who would do it.
+/// A sequential server runs a handler while somebody stops it. The drain is done once, on the serving thread or elsewhere,
+/// and never while the handler holds up the only one who would do it.
 #[test]
 fn one_drain_and_never_behind_a_handler() {
     check(|| {
