@@ -128,11 +128,12 @@ impl<T: Clone, W: Wake> Gate<T, W> {
         state.limit.saturating_sub(state.active)
     }
 
-    /// Whether all slots are taken; if so, the next release wakes the accepting side. Only the accepting side asks.
-    pub(crate) fn full(&self) -> bool {
+    /// How many slots are free; if none is, the next release wakes the accepting side. Only the accepting side asks.
+    pub(crate) fn room(&self) -> usize {
         let mut state = lock(&self.state);
-        state.room_wanted = state.active >= state.limit;
-        state.room_wanted
+        let room = state.limit.saturating_sub(state.active);
+        state.room_wanted = room == 0;
+        room
     }
 
     /// Has the next release wake the accepting side, which has run out of something a request may give back.

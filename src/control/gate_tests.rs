@@ -45,10 +45,10 @@ fn a_release_wakes_only_an_acceptor_that_waits() {
     gate.release(slot);
     assert_eq!(wakes.get(), 0);
     let slot = gate.admit(1).unwrap();
-    assert!(gate.full());
+    assert_eq!(gate.room(), 0);
     gate.release(slot);
     assert_eq!(wakes.get(), 1);
-    assert!(!gate.full());
+    assert_eq!(gate.room(), 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! [`Acceptor`]: takes requests from the listener and hands them to the dispatch strategy, whatever goes wrong.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,11 @@ const BACK_OFF_MAX: Duration = Duration::from_millis(100);
 /// forbids the call.
 const RETRIES_AT_ONCE: u32 = 64;
 
+/// How many requests are accepted, and how many handed over, before anything else is looked at, such as a stop. So long as the first
+/// is the greater by far, a crowd of clients does not overflow the kernel's queue while threads are started for them.
+const ACCEPTS_A_TURN: usize = 256;
+const HAND_OVERS_A_TURN: usize = 32;
+
 /// The accepting side of a server.
 pub(crate) struct Acceptor<L: Listener, D> {
     /// Shared with whoever sees to a stop, who closes it.
@@ -33,14 +39,18 @@ pub(crate) struct Acceptor<L: Listener, D> {
     pub(crate) service: Arc<Service<L::Request>>,
     pub(crate) context: RequestContext,
     pub(crate) overload: Overload,
+    /// Requests that have their places and are yet to be handed over.
+    accepted: VecDeque<(L::Request, Slot)>,
+    /// Nobody could be found for the last of them, so that the next waits for the back-off too.
+    refused: bool,
     back_off: BackOff,
     accept_trouble: Throttle,
 }
 
-/// What one attempt to accept came to.
+/// What a turn, or one attempt to accept, came to.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// A request was handed over; on an inline strategy it has been served.
+    /// Requests were handed over, or can be; on an inline strategy they have been served.
     Dispatched,
     /// A client was turned away.
     TurnedAway,
@@ -68,19 +78,72 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
             service,
             context,
             overload,
+            accepted: VecDeque::new(),
+            refused: false,
             back_off: BackOff::default(),
             accept_trouble: Throttle::default(),
         }
     }
 
-    /// Accepts at most one request and hands it over. Waits for nothing but an inline handler.
-    pub(crate) fn step(&mut self) -> Step {
-        if let Some(until) = self.back_off.pending() {
-            return Step::Wait(Some(until));
+    /// Accepts at most `most` requests and hands some over. Waits for nothing but inline handlers.
+    ///
+    /// Accepting runs ahead of handing over: taking a client out of the kernel's queue costs a tenth of starting a thread, and a
+    /// client that finds the queue full waits a second for its next try.
+    pub(crate) fn turn(&mut self, most: usize) -> Step {
+        let mut step = match self.back_off.pending() {
+            Some(until) if self.refused => return Step::Wait(Some(until)),
+            Some(until) => Step::Wait(Some(until)),
+            None => {
+                self.refused = false;
+                self.accept_some(most)
+            }
+        };
+        for _ in 0..HAND_OVERS_A_TURN {
+            let Some((request, slot)) = self.accepted.pop_front() else { return step };
+            match self.hand_over(request, slot) {
+                Step::Dispatched => {}
+                other => step = other,
+            }
+            if self.refused {
+                return step;
+            }
         }
-        if self.overload == Overload::Wait && self.service.control.gate.full() {
+        if self.accepted.is_empty() {
+            step
+        } else {
+            Step::Dispatched
+        }
+    }
+
+    /// Hands over all that has been accepted.
+    pub(crate) fn hand_over_all(&mut self) {
+        while let Some((request, slot)) = self.accepted.pop_front() {
+            self.hand_over(request, slot);
+        }
+    }
+
+    /// Accepts until there is nobody left, no place left, or `most` have been, and says what came last.
+    fn accept_some(&mut self, most: usize) -> Step {
+        let room = match self.overload {
+            Overload::Wait => self.service.control.gate.room(),
+            Overload::Reject(_) => usize::MAX,
+        };
+        if room == 0 {
             return Step::Wait(None);
         }
+        let mut step = Step::Dispatched;
+        for _ in 0..room.min(most).min(ACCEPTS_A_TURN) {
+            step = self.accept();
+            match step {
+                Step::Dispatched | Step::TurnedAway => {}
+                Step::Lost(_) | Step::Short(_) | Step::Wait(_) | Step::Fatal(_) => break,
+            }
+        }
+        step
+    }
+
+    /// Accepts one request, to be handed over.
+    fn accept(&mut self) -> Step {
         let accepted = match &mut *lock(&self.listener) {
             Some(listener) => listener.accept(&self.context),
             None => return Step::Fatal(io::ErrorKind::NotConnected.into()),
@@ -92,7 +155,10 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
         };
         self.back_off.reset();
         match Slot::take(&self.service.control, request.cut_target()) {
-            Some(slot) => self.hand_over(request, slot),
+            Some(slot) => {
+                self.accepted.push_back((request, slot));
+                Step::Dispatched
+            }
             None => {
                 self.service.control.counters.rejected.add_one();
                 self.service.farewells.over_limit(request);
@@ -128,6 +194,7 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
             Err(panic) => panic,
         };
         control.counters.spawn_failures.add_one();
+        self.refused = true;
         self.back_off.start();
         control.gate.wake_at_release();
         let _inline = Inline::enter(&control);

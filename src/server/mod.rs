@@ -193,7 +193,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
             if self.control.gate.is_stopping() {
                 return Ok(Handled::ShutDown);
             }
-            let until = match self.acceptor.step() {
+            let until = match self.acceptor.turn(1) {
                 Step::Dispatched => return Ok(Handled::Served),
                 Step::TurnedAway => return Ok(Handled::Rejected),
                 Step::Lost(error) | Step::Short(error) => return Ok(Handled::AcceptError(error)),
@@ -224,7 +224,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
             if self.control.gate.is_stopping() {
                 break;
             }
-            match self.acceptor.step() {
+            match self.acceptor.turn(usize::MAX) {
                 Step::Dispatched | Step::TurnedAway | Step::Lost(_) | Step::Short(_) => {}
                 Step::Wait(until) => self.wait(earlier(until, due))?,
                 Step::Fatal(error) => return Err(self.fatal(error)),
@@ -232,9 +232,10 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
         }
         // Whoever is in the kernel's queue was let in by the kernel already: what places are free are theirs, once.
         // Not so when the stop came during a hook and is seen to elsewhere: the listener is being closed then.
+        self.acceptor.hand_over_all();
         let free = if self.control.gate.drain_is_claimed() { 0 } else { self.control.gate.free() };
         for _ in 0..free {
-            match self.acceptor.step() {
+            match self.acceptor.turn(1) {
                 Step::Dispatched | Step::TurnedAway | Step::Lost(_) => {}
                 Step::Wait(_) | Step::Short(_) | Step::Fatal(_) => break,
             }

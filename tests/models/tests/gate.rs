@@ -58,7 +58,7 @@ fn a_freed_place_wakes_the_acceptor() {
             let gate = gate.clone();
             move || gate.release(slot)
         });
-        while gate.full() {
+        while gate.room() == 0 {
             poller.wait();
         }
         assert!(gate.admit(()).is_ok());
