@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
 
 use crate::framing::FramingError;
@@ -228,4 +229,16 @@ fn attempts_text(attempts: &[(SocketAddr, io::Error)]) -> String {
     }
     let texts: Vec<String> = attempts.iter().map(|(address, error)| format!("{address}: {error}")).collect();
     texts.join("; ")
+}
+
+/// The text of an error that may be the user's own, whose `Display` may fail or panic.
+pub(crate) fn text_of(error: &io::Error) -> String {
+    let mut text = String::new();
+    // `to_string` would panic where `Display` fails.
+    let written = catch_unwind(AssertUnwindSafe(|| fmt::write(&mut text, format_args!("{error}"))));
+    if let Err(payload) = written {
+        // Whatever it is, its drop may panic too.
+        std::mem::forget(payload);
+    }
+    text
 }

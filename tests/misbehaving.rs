@@ -235,6 +235,10 @@ enum Fault {
     WriteZero,
     /// `write` waits to be let on.
     Stuck,
+    /// `write` fails with an error that cannot be formatted, `try_write` likewise once it has taken a byte.
+    Fails,
+    /// `write` panics.
+    WritePanics,
     /// `shutdown(Both)` panics.
     ShutdownPanics,
 }
@@ -262,6 +266,9 @@ impl Bad {
 
 impl Stream for Bad {
     fn read(&self, _: &mut [u8], _: Wait) -> io::Result<usize> {
+        if matches!(self.fault, Fault::Fails | Fault::WritePanics) {
+            eventually("it is cut", || self.go.load(Ordering::Acquire));
+        }
         Ok(0)
     }
 
@@ -271,6 +278,8 @@ impl Stream for Bad {
         }
         match self.fault {
             Fault::WriteZero => return Ok(0),
+            Fault::Fails => return Err(io::Error::other(Unspeakable::Panics)),
+            Fault::WritePanics => panic!("in write"),
             Fault::Stuck => eventually("it is let on", || self.go.load(Ordering::Acquire)),
             _ => {}
         }
@@ -278,8 +287,11 @@ impl Stream for Bad {
         Ok(buf.len())
     }
 
-    fn try_write(&self, _: &[u8]) -> io::Result<usize> {
+    fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         match self.fault {
+            // A long message is taken in part; a short one is left to a thread.
+            Fault::Fails if buf.len() == 8 => Ok(1),
+            Fault::Fails if buf.len() == 7 => Err(io::Error::other(Unspeakable::Fails)),
             Fault::TryWriteZero | Fault::WriteZero => Ok(0),
             _ => Err(io::ErrorKind::WouldBlock.into()),
         }
@@ -287,6 +299,9 @@ impl Stream for Bad {
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         assert!(self.fault != Fault::ShutdownPanics || how != Shutdown::Both, "in shutdown");
+        if how == Shutdown::Both && self.fault != Fault::Stuck {
+            self.go.store(true, Ordering::Release);
+        }
         Ok(())
     }
 }
@@ -377,6 +392,45 @@ fn the_limit_of_the_queue_counts_what_is_being_sent() {
     drop(release);
     eventually("the request has ended", || running.handle().stats().active == 0);
     assert_eq!(stream.written(), 2 * LIMIT);
+    running.stop().unwrap();
+}
+
+/// The sending thread gives such a peer up as it does one that does not read, and the handler that waits for it is told.
+#[test]
+fn a_stream_that_fails_or_panics_in_the_sending_thread_ends_its_request() {
+    let _watchdog = watchdog();
+    for fault in [Fault::Fails, Fault::WritePanics] {
+        let (tell, told) = shared();
+        let handler = handler_fn(move |request: &mut Connection| {
+            request.writer().try_write(b"short")?;
+            tell(request.read(&mut [0]));
+            Ok(())
+        });
+        let builder = Server::<Few, Threading>::builder().read_timeout(None);
+        let running = builder.from_listener(Few(vec![Bad::new(fault)]), handler).unwrap().spawn().unwrap();
+        let error = receive(&told).unwrap_err();
+        assert!(matches!(Error::of(&error), Some(Error::Poisoned { .. })), "{error}");
+        eventually("the request has ended", || running.handle().stats().active == 0);
+        running.stop().unwrap();
+    }
+}
+
+/// Who broadcasts must not be hit by a panic over one member's error.
+#[test]
+fn an_error_of_a_stream_that_cannot_be_formatted_reaches_who_writes_as_an_error() {
+    let _watchdog = watchdog();
+    let (tell, told) = shared();
+    let handler = handler_fn(move |request: &mut Connection| {
+        let writer = request.writer();
+        let failed = writer.try_write(&[0; 8]).map_err(|error| error.kind());
+        let again = writer.try_write(&[0; 8]).map_err(|error| error.kind());
+        tell((failed, again));
+        Ok(())
+    });
+    let builder = Server::<Few, Threading>::builder();
+    let running = builder.from_listener(Few(vec![Bad::new(Fault::Fails)]), handler).unwrap().spawn().unwrap();
+    assert_eq!(receive(&told), (Err(io::ErrorKind::Other), Err(io::ErrorKind::BrokenPipe)));
+    eventually("the request has ended", || running.handle().stats().active == 0);
     running.stop().unwrap();
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::shared::Shared;
 use super::writing::{SideState, WritingSide};
-use crate::error::Error;
+use crate::error::{text_of, Error};
 use crate::stream::Wait;
 use crate::sync::lock;
 
@@ -117,7 +117,7 @@ impl<'a> Turn<'a> {
         let error = self.shared.explain(&side, error);
         side.queue = Vec::new();
         if matches!(side.state, SideState::Open | SideState::Closing) {
-            side.state = SideState::Poisoned(error.to_string());
+            side.state = SideState::Poisoned(text_of(&error));
         }
         error
     }

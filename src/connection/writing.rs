@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use super::shared::Shared;
 use super::turn::Turn;
 use crate::address::Address;
 use crate::control::Throttle;
-use crate::error::Error;
+use crate::error::{text_of, Error};
 use crate::stream::Wait;
 use crate::sync::{lock, MutexGuard};
 
@@ -129,7 +130,7 @@ impl Shared {
                     Err(error) => {
                         let error = self.explain(&side, error);
                         if rest.len() < buf.len() {
-                            side.state = SideState::Poisoned(error.to_string());
+                            side.state = SideState::Poisoned(text_of(&error));
                         }
                         return Err(error);
                     }
@@ -244,12 +245,14 @@ impl Shared {
         let shared = Arc::clone(self);
         let started = Sender::take().and_then(|sender| {
             std::thread::Builder::new().name("ss-sender".into()).spawn(move || {
-                let turn = Turn::new(&shared, &lock(&shared.side));
-                if turn.send_all_queued().is_err() {
-                    // A peer that does not read is not worth a request that waits for it to write.
+                let sent = catch_unwind(AssertUnwindSafe(|| {
+                    let turn = Turn::new(&shared, &lock(&shared.side));
+                    turn.send_all_queued()
+                }));
+                if !matches!(sent, Ok(Ok(()))) {
+                    // A peer that does not read, or whose stream panics, is not worth a request that waits for it to write.
                     let _ = shared.raw.shutdown(Shutdown::Both);
                 }
-                drop(turn);
                 drop(sender);
             })
         });
