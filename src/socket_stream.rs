@@ -106,15 +106,16 @@ impl<S: StdSocket> Stream for SocketStream<S> {
     }
 }
 
-/// One system call under a limit. An interruption does not begin the wait anew: on Linux a stopped and continued process sees
-/// EINTR from every socket call with a timeout (signal(7)).
+/// One system call under a limit. Interruptions do not begin the wait anew each time: on Linux a stopped and continued process
+/// sees EINTR from every socket call with a timeout (signal(7)).
 fn bounded(
     wait: Wait,
     set_timeout: impl Fn(Option<Duration>) -> io::Result<()>,
     mut call: impl FnMut() -> io::Result<usize>,
 ) -> io::Result<usize> {
-    let bounded = wait.timeout.is_some() || wait.deadline.is_some();
-    let started = bounded.then(Instant::now);
+    // Without a deadline the clock is read at the first interruption only, from which the wait then counts: a look at the clock
+    // for each call is a hundredth of a small exchange.
+    let mut started = wait.deadline.map(|_| Instant::now());
     let mut timeout = match wait.deadline {
         None => wait.timeout,
         Some(deadline) => {
@@ -130,7 +131,10 @@ fn bounded(
         set_timeout(timeout)?;
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                let Some(started) = started else { continue };
+                if wait.timeout.is_none() && wait.deadline.is_none() {
+                    continue;
+                }
+                let started = *started.get_or_insert_with(Instant::now);
                 timeout = match wait.left(started) {
                     Ok(left) => left,
                     // The process was stopped for longer than the timeout. The peer may have kept to it: what has come meanwhile
