@@ -118,6 +118,26 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// A selector's key names nothing, or nothing of that type.
+    #[error("nothing{} is registered under key {key} (unregistered or fired already, or another selector's?)", of_type(.expected))]
+    NotRegistered {
+        /// The key.
+        key: String,
+        /// The type that was asked for; empty where none was.
+        expected: &'static str,
+    },
+
+    /// The same descriptor is registered with the selector already, or the source with another one.
+    #[error("cannot register a source twice: {source} (unregister it first, here or with the selector it belongs to)")]
+    AlreadyRegistered {
+        /// What the system, or mio, said.
+        source: io::Error,
+    },
+
+    /// The selector has been closed.
+    #[error("the selector has been closed")]
+    SelectorClosed,
+
     /// The server has been stopped. A server serves once; bind a new one.
     #[error("the server on {address} has been stopped; a server serves once, bind a new one")]
     Closed {
@@ -165,7 +185,9 @@ impl Error {
             Error::Cut { .. } => io::ErrorKind::ConnectionAborted,
             Error::Poisoned { .. } => io::ErrorKind::BrokenPipe,
             Error::Framing { source, .. } => source.kind(),
-            Error::Closed { .. } => io::ErrorKind::NotConnected,
+            Error::NotRegistered { .. } => io::ErrorKind::NotFound,
+            Error::AlreadyRegistered { .. } => io::ErrorKind::AlreadyExists,
+            Error::Closed { .. } | Error::SelectorClosed => io::ErrorKind::NotConnected,
         }
     }
 }
@@ -221,6 +243,13 @@ fn bind_hint(source: &io::Error) -> &'static str {
         io::ErrorKind::NotFound => " (does the folder exist?)",
         _ => "",
     }
+}
+
+fn of_type(expected: &str) -> String {
+    if expected.is_empty() {
+        return String::new();
+    }
+    format!(" of type {expected}")
 }
 
 fn attempts_text(attempts: &[(SocketAddr, io::Error)]) -> String {

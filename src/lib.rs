@@ -104,12 +104,15 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
+mod clock;
 mod connection;
 mod control;
 mod error;
 pub mod framing;
 mod handler;
 pub mod net;
+mod poller;
+pub mod reactor;
 pub mod server;
 mod socket_listener;
 mod socket_stream;

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use crate::clock::earlier;
+
 /// How long one read or write may wait: for `timeout` without progress, and not past `deadline`, whichever comes first.
 ///
 /// Two values rather than one instant, because a socket keeps its timeout between calls: where no deadline is near, nothing
@@ -32,13 +34,7 @@ impl Wait {
     /// [`io::ErrorKind::TimedOut`] when nothing is left.
     pub fn left(&self, started: Instant) -> io::Result<Option<Duration>> {
         let end = self.timeout.and_then(|timeout| started.checked_add(timeout));
-        let end = match (end, self.deadline) {
-            (Some(a), Some(b)) => a.min(b),
-            (a, b) => match a.or(b) {
-                Some(end) => end,
-                None => return Ok(None),
-            },
-        };
+        let Some(end) = earlier(end, self.deadline) else { return Ok(None) };
         match end.saturating_duration_since(Instant::now()) {
             Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
             left => Ok(Some(left)),

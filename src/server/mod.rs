@@ -56,6 +56,7 @@ pub use sequential::Sequential;
 pub use threading::Threading;
 pub(crate) use threading::DEFAULT_THREADS;
 
+use crate::clock::earlier;
 use crate::control::{spawn_error, Control, ServerHandle, ShutdownReport};
 use crate::error::{Error, Result};
 use crate::sync::lock;
@@ -317,13 +318,6 @@ fn run_hook<L: Listener, D: Dispatch>(stage: Stage, hook: &mut ServerHook, accep
     let handle = ServerHandle::new(Arc::clone(control));
     if let Err(failure) = guarded(stage, || hook(&handle)) {
         acceptor.service.report(failure);
-    }
-}
-
-fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }
 

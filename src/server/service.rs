@@ -12,6 +12,7 @@ use super::listener::Prepare;
 use super::per_address::PerAddress;
 use super::request::Request;
 use super::slot::{Place, Slot};
+use crate::clock::after;
 use crate::control::{Control, Throttle};
 use crate::handler::Handler;
 use crate::sync::{lock, Mutex};
@@ -40,9 +41,6 @@ enum Verdict {
     /// Its address has its fill.
     OverLimit,
 }
-
-/// For a timeout that is longer than the clock can say.
-const FAR_OFF: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl<R: Request> Service<R> {
     /// A job that serves the request.
@@ -107,8 +105,7 @@ impl<R: Request> Service<R> {
 
     fn prepare(&self, request: &mut R) -> Result<(), Failure> {
         let Some(preparation) = &self.preparation else { return Ok(()) };
-        let now = Instant::now();
-        let deadline = now.checked_add(self.prepare_timeout).unwrap_or(now + FAR_OFF);
+        let deadline = after(Instant::now(), self.prepare_timeout);
         guarded_result(Stage::Prepare, || {
             Ok(request.within(deadline, &mut |request| preparation.prepare(request, deadline))?)
         })

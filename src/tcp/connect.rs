@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, Protocol, Socket, Type};
 
+use super::nonblocking::{begin_connect, outcome};
 use crate::address::Address;
+use crate::clock::earlier;
 use crate::connection::{not_zero, Connection, RequestContext};
 use crate::error::{Error, Phase, Result};
 use crate::net::order::interleave;
 use crate::net::{Endpoint, ToEndpoint};
 use crate::socket_stream::{KernelTimeouts, SocketStream};
-use crate::sys;
 
 /// How long an attempt may be the only one. When it has not answered by then, the next address is tried beside it: RFC 8305's
 /// Connection Attempt Delay, with the value recommended there.
@@ -149,10 +149,7 @@ impl Race {
                 }
             }
             let start = (self.waiting.len() > 0).then_some(next_start);
-            let until = match (start, deadline) {
-                (Some(start), Some(deadline)) => Some(start.min(deadline)),
-                (start, deadline) => start.or(deadline),
-            };
+            let until = earlier(start, deadline);
             let timeout = until.map(|until| until.saturating_duration_since(now));
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
@@ -176,16 +173,7 @@ impl Race {
     }
 
     fn begin(&self, address: SocketAddr, token: Token) -> io::Result<mio::net::TcpStream> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_nonblocking(true)?;
-        if let Some(source) = self.source {
-            socket.bind(&source.into())?;
-        }
-        match socket.connect(&address.into()) {
-            Err(error) if !sys::connect_has_begun(&error) => return Err(error),
-            _ => {}
-        }
-        let mut stream = mio::net::TcpStream::from_std(socket.into());
+        let mut stream = begin_connect(address, self.source)?;
         self.poll.registry().register(&mut stream, token, Interest::WRITABLE)?;
         Ok(stream)
     }
@@ -194,29 +182,16 @@ impl Race {
     fn settle(&mut self, token: Token) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         let Some(slot) = self.running.get_mut(token.0) else { return Ok(None) };
         let Some((address, mut stream)) = slot.take() else { return Ok(None) };
-        let error = match stream.take_error() {
-            Ok(None) => None,
-            Ok(Some(error)) | Err(error) => Some(error),
-        };
-        if let Some(error) = error {
-            self.failed.push((address, error));
-            return Ok(None);
-        }
-        match stream.peer_addr() {
-            Ok(_) => {
+        match outcome(&stream) {
+            Ok(true) => {
                 self.poll.registry().deregister(&mut stream)?;
-                Ok(Some((stream.into(), address)))
+                return Ok(Some((stream.into(), address)));
             }
             // A spurious event: it has neither failed nor succeeded yet.
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                *slot = Some((address, stream));
-                Ok(None)
-            }
-            Err(error) => {
-                self.failed.push((address, error));
-                Ok(None)
-            }
+            Ok(false) => *slot = Some((address, stream)),
+            Err(error) => self.failed.push((address, error)),
         }
+        Ok(None)
     }
 
     /// Why nothing came of it.

@@ -2,8 +2,10 @@
 
 mod connect;
 mod listener;
+mod nonblocking;
 mod server;
 
 pub use connect::{connect, Connector};
 pub use listener::TcpListener;
+pub use nonblocking::{connect_nonblocking, connect_outcome};
 pub use server::{TcpServer, ThreadingTcpServer};
