@@ -8,19 +8,20 @@ use std::time::Duration;
 use super::acceptor::Acceptor;
 use super::dispatch::Dispatch;
 use super::failure::Failure;
-use super::farewell::Farewells;
 use super::hooks::{Hooks, ServerHook};
+use super::jobs::Jobs;
 use super::listener::{Listener, Readiness};
 use super::overload::Overload;
-use super::per_address::PerAddress;
+use super::reception::Reception;
 use super::service::{erase, Service};
 use super::threading::Threading;
-use super::{Server, ServiceActions, State, LISTENER, WAKER};
+use super::{Server, ServiceActions, State, LISTENER};
 use crate::address::Address;
 use crate::connection::{not_zero, Connection, RequestContext, StreamSettings};
-use crate::control::{Control, ServerHandle, Throttle};
+use crate::control::{Control, ServerHandle};
 use crate::error::{Error, Result};
 use crate::handler::Handler;
+use crate::poller::Poller;
 use crate::socket_listener::BindOptions;
 use crate::sync::Mutex;
 use crate::sys;
@@ -302,10 +303,11 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
             let operation = format!("{operation} for the server on {local_addr}");
             move |source| Error::System { operation, source }
         };
-        let poll = mio::Poll::new().map_err(system("make a poller"))?;
-        let waker = mio::Waker::new(poll.registry(), WAKER).map(Arc::new).map_err(system("make a waker"))?;
+        // One event of the listener's, one of the waker's.
+        let poller = Poller::new(2).map_err(system("make a poller"))?;
+        let waker = Arc::clone(poller.waker());
         listener
-            .register(&Readiness { registry: poll.registry(), token: LISTENER, waker: &waker })
+            .register(&Readiness { registry: poller.registry(), token: LISTENER, waker: &waker })
             .map_err(system("register the listener"))?;
 
         let limit = self.max_connections.unwrap_or_else(|| default_limit(&self.dispatch));
@@ -316,26 +318,20 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         let closes = Arc::clone(&listener);
         control.set_listener_closer(move || drop(crate::sync::lock(&closes).take()));
 
+        let reception = Arc::new(Reception::new(Arc::clone(&control), self.hooks, self.max_per_address, self.overload));
         let service = Service {
-            control: Arc::clone(&control),
-            hooks: self.hooks,
+            reception: Arc::clone(&reception),
             handler: erase(handler),
             preparation,
             prepare_timeout: self.prepare_timeout,
-            per_address: self.max_per_address.map(|limit| Arc::new(PerAddress::new(limit))),
-            farewells: Farewells::new(match self.overload {
-                Overload::Wait => &[],
-                Overload::Reject(farewell) => farewell,
-            }),
-            trouble: Throttle::default(),
         };
         let context = RequestContext::new(Arc::clone(&control), self.stream);
         Ok(Server {
-            acceptor: Acceptor::new(listener, self.dispatch, Arc::new(service), context, self.overload),
+            acceptor: Acceptor::new(listener, reception, context, self.overload),
+            jobs: Jobs { dispatch: self.dispatch, service: Arc::new(service) },
             local_addr,
             control,
-            poll,
-            events: mio::Events::with_capacity(2),
+            poller,
             handle_timeout: self.handle_timeout,
             service_actions: self.service_actions.map(|(interval, hook)| ServiceActions { hook, interval, due: None }),
             timeout: self.timeout,

@@ -25,9 +25,11 @@ mod farewell;
 mod guard;
 mod handled;
 mod hooks;
+mod jobs;
 mod listener;
 mod overload;
 mod per_address;
+mod reception;
 mod request;
 mod running;
 mod sequential;
@@ -48,8 +50,10 @@ pub use failure::{Cause, Failure, Stage};
 use guard::guarded;
 pub use handled::Handled;
 use hooks::ServerHook;
+use jobs::Jobs;
 pub use listener::{AcceptError, Listener, Notifier, Prepare, Readiness};
 pub use overload::Overload;
+use reception::Reception;
 pub use request::Request;
 pub use running::Running;
 pub use sequential::Sequential;
@@ -59,11 +63,11 @@ pub(crate) use threading::DEFAULT_THREADS;
 use crate::clock::earlier;
 use crate::control::{spawn_error, Control, ServerHandle, ShutdownReport};
 use crate::error::{Error, Result};
+use crate::poller::Poller;
 use crate::sync::lock;
 
-/// The listener's and the waker's tokens; whichever reports, the loop does the same.
-const WAKER: mio::Token = mio::Token(0);
-const LISTENER: mio::Token = mio::Token(1);
+/// The listener's token.
+const LISTENER: mio::Token = mio::Token(0);
 
 /// A server: a [`Listener`] composed with a [`Dispatch`] strategy. Usually named by an alias, such as
 /// [`ThreadingTcpServer`](crate::ThreadingTcpServer).
@@ -76,11 +80,11 @@ const LISTENER: mio::Token = mio::Token(1);
 /// It serves once: after a stop it answers [`Error::Closed`].
 #[must_use = "it serves nobody until `serve_forever`, `spawn` or `handle_request` is called"]
 pub struct Server<L: Listener, D: Dispatch> {
-    acceptor: Acceptor<L, D>,
+    acceptor: Acceptor<L>,
+    jobs: Jobs<L::Request, D>,
     local_addr: L::Addr,
     control: Arc<Control>,
-    poll: mio::Poll,
-    events: mio::Events,
+    poller: Poller,
     handle_timeout: Option<ServerHook>,
     service_actions: Option<ServiceActions>,
     /// For `handle_request`.
@@ -194,7 +198,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
             if self.control.gate.is_stopping() {
                 return Ok(Handled::ShutDown);
             }
-            let until = match self.acceptor.turn(1) {
+            let until = match self.acceptor.turn(1, &mut self.jobs) {
                 Step::Dispatched => return Ok(Handled::Served),
                 Step::TurnedAway => return Ok(Handled::Rejected),
                 Step::Lost(error) | Step::Short(error) => return Ok(Handled::AcceptError(error)),
@@ -207,7 +211,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
             };
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 if let Some(hook) = &mut self.handle_timeout {
-                    run_hook(Stage::HandleTimeout, hook, &self.acceptor);
+                    run_hook(Stage::HandleTimeout, hook, &self.acceptor.reception);
                 }
                 return Ok(Handled::TimedOut);
             }
@@ -225,7 +229,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
             if self.control.gate.is_stopping() {
                 break;
             }
-            match self.acceptor.turn(usize::MAX) {
+            match self.acceptor.turn(usize::MAX, &mut self.jobs) {
                 Step::Dispatched | Step::TurnedAway | Step::Lost(_) | Step::Short(_) => {}
                 Step::Wait(until) => self.wait(earlier(until, due))?,
                 Step::Fatal(error) => return Err(self.fatal(error)),
@@ -233,10 +237,10 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
         }
         // Whoever is in the kernel's queue was let in by the kernel already: what places are free are theirs, once.
         // Not so when the stop came during a hook and is seen to elsewhere: the listener is being closed then.
-        self.acceptor.hand_over_all();
+        self.acceptor.hand_over_all(&mut self.jobs);
         let free = if self.control.gate.drain_is_claimed() { 0 } else { self.control.gate.free() };
         for _ in 0..free {
-            match self.acceptor.turn(1) {
+            match self.acceptor.turn(1, &mut self.jobs) {
                 Step::Dispatched | Step::TurnedAway | Step::Lost(_) => {}
                 Step::Wait(_) | Step::Short(_) | Step::Fatal(_) => break,
             }
@@ -249,22 +253,23 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
         self.state = State::Ended;
         self.handle().shutdown();
         let report = if self.control.gate.claim_drain() { self.control.drain() } else { self.control.wait_report() };
-        self.acceptor.stop();
+        self.stop_dispatch();
         report
+    }
+
+    /// No request will come any more.
+    fn stop_dispatch(&self) {
+        self.jobs.dispatch.stop();
+        self.acceptor.reception.stop();
     }
 
     /// Sleeps until something happens or `until` has come.
     fn wait(&mut self, until: Option<Instant>) -> Result<()> {
-        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
-        match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(source) => {
-                let operation = format!("wait for requests on {}", self.local_addr);
-                return Err(Error::System { operation, source });
-            }
-        }
-        if self.events.iter().any(|event| event.token() == WAKER) {
+        self.poller.wait(until).map_err(|source| {
+            let operation = format!("wait for requests on {}", self.local_addr);
+            Error::System { operation, source }
+        })?;
+        if self.poller.events().any(|event| event.token() == Poller::WAKER) {
             self.acceptor.something_ended();
         }
         Ok(())
@@ -276,7 +281,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
         let now = Instant::now();
         if actions.due.map_or(true, |due| due <= now) {
             if actions.due.is_some() {
-                run_hook(Stage::ServiceActions, &mut actions.hook, &self.acceptor);
+                run_hook(Stage::ServiceActions, &mut actions.hook, &self.acceptor.reception);
             }
             actions.due = Instant::now().checked_add(actions.interval);
         }
@@ -304,7 +309,7 @@ impl<L: Listener, D: Dispatch> Drop for Server<L, D> {
             if self.control.gate.active() > 0 && self.control.gate.claim_drain() {
                 self.control.drain_elsewhere();
             }
-            self.acceptor.stop();
+            self.stop_dispatch();
         }
         self.control.retire_waker();
         drop(lock(&self.acceptor.listener).take());
@@ -312,12 +317,12 @@ impl<L: Listener, D: Dispatch> Drop for Server<L, D> {
 }
 
 /// Runs a hook of the serving thread. A stop that comes meanwhile is seen to elsewhere, as with an inline handler.
-fn run_hook<L: Listener, D: Dispatch>(stage: Stage, hook: &mut ServerHook, acceptor: &Acceptor<L, D>) {
-    let control = &acceptor.service.control;
+fn run_hook(stage: Stage, hook: &mut ServerHook, reception: &Reception) {
+    let control = &reception.control;
     let _inline = Inline::enter(control);
     let handle = ServerHandle::new(Arc::clone(control));
     if let Err(failure) = guarded(stage, || hook(&handle)) {
-        acceptor.service.report(failure);
+        reception.report(failure);
     }
 }
 
