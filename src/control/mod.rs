@@ -74,30 +74,10 @@ struct Ending {
 }
 
 impl Control {
-    pub(crate) fn new(
-        address: Address,
-        limit: usize,
-        waker: Arc<mio::Waker>,
-        drain_timeout: Option<Duration>,
-        block_on_close: bool,
-    ) -> Self {
-        Control::with_waker(address, limit, PollWaker(Mutex::new(Some(waker))), drain_timeout, block_on_close)
-    }
-
-    /// For a connection that no server serves.
-    pub(crate) fn unserved(address: Address) -> Self {
-        Control::with_waker(address, 0, PollWaker(Mutex::new(None)), None, true)
-    }
-
-    fn with_waker(
-        address: Address,
-        limit: usize,
-        waker: PollWaker,
-        drain_timeout: Option<Duration>,
-        block_on_close: bool,
-    ) -> Self {
+    /// A server's. It wakes nobody until a waker is attached.
+    pub(crate) fn new(address: Address, limit: usize, drain_timeout: Option<Duration>, block_on_close: bool) -> Self {
         Control {
-            gate: Gate::new(limit, waker),
+            gate: Gate::new(limit, PollWaker(Mutex::new(None))),
             counters: Counters::default(),
             address,
             drain_timeout,
@@ -106,6 +86,16 @@ impl Control {
             ending: Mutex::new(Ending::default()),
             ended: Condvar::new(),
         }
+    }
+
+    /// For a connection that no server serves.
+    pub(crate) fn unserved(address: Address) -> Self {
+        Control::new(address, 0, None, true)
+    }
+
+    /// The serving thread waits with this waker's poller.
+    pub(crate) fn attach_waker(&self, waker: &Arc<mio::Waker>) {
+        *lock(&self.gate.waker().0) = Some(Arc::clone(waker));
     }
 
     pub(crate) fn set_listener_closer(&self, close: impl FnOnce() + Send + 'static) {

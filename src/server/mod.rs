@@ -18,6 +18,7 @@
 
 mod acceptor;
 mod builder;
+mod compose;
 mod crew;
 mod dispatch;
 mod failure;
@@ -34,6 +35,7 @@ mod request;
 mod running;
 mod sequential;
 mod service;
+mod service_actions;
 mod slot;
 mod threading;
 
@@ -42,21 +44,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use acceptor::{Acceptor, Inline, Step};
-pub(crate) use builder::invalid;
+use acceptor::{Acceptor, Step};
 pub use builder::Builder;
+pub(crate) use compose::invalid;
 pub use dispatch::{Dispatch, Job, Refused};
 pub use failure::{Cause, Failure, Stage};
-use guard::guarded;
 pub use handled::Handled;
 use hooks::ServerHook;
 use jobs::Jobs;
 pub use listener::{AcceptError, Listener, Notifier, Prepare, Readiness};
 pub use overload::Overload;
-use reception::Reception;
 pub use request::Request;
 pub use running::Running;
 pub use sequential::Sequential;
+use service_actions::{run_hook, ServiceActions};
 pub use threading::Threading;
 pub(crate) use threading::DEFAULT_THREADS;
 
@@ -107,17 +108,10 @@ impl Drop for SaysServed {
     }
 }
 
-/// A hook that runs at intervals while the server serves.
-struct ServiceActions {
-    hook: ServerHook,
-    interval: Duration,
-    due: Option<Instant>,
-}
-
 impl<L: Listener, D: Dispatch + Default> Server<L, D> {
     /// Begins a server with settings other than the defaults.
     pub fn builder() -> Builder<L, D> {
-        Builder::new()
+        Builder::new(D::default())
     }
 }
 
@@ -224,7 +218,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
             return Ok(());
         }
         while !self.control.gate.is_stopping() {
-            let due = self.run_service_actions();
+            let due = self.service_actions.as_mut().and_then(|actions| actions.run(&self.acceptor.reception));
             // A stop that came during the hook is seen to elsewhere, where the listener is being closed.
             if self.control.gate.is_stopping() {
                 break;
@@ -275,19 +269,6 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
         Ok(())
     }
 
-    /// Runs `service_actions` if its time has come, and says when it comes next.
-    fn run_service_actions(&mut self) -> Option<Instant> {
-        let actions = self.service_actions.as_mut()?;
-        let now = Instant::now();
-        if actions.due.map_or(true, |due| due <= now) {
-            if actions.due.is_some() {
-                run_hook(Stage::ServiceActions, &mut actions.hook, &self.acceptor.reception);
-            }
-            actions.due = Instant::now().checked_add(actions.interval);
-        }
-        actions.due
-    }
-
     fn require_open(&self) -> Result<()> {
         match self.state {
             State::Open => Ok(()),
@@ -313,16 +294,6 @@ impl<L: Listener, D: Dispatch> Drop for Server<L, D> {
         }
         self.control.retire_waker();
         drop(lock(&self.acceptor.listener).take());
-    }
-}
-
-/// Runs a hook of the serving thread. A stop that comes meanwhile is seen to elsewhere, as with an inline handler.
-fn run_hook(stage: Stage, hook: &mut ServerHook, reception: &Reception) {
-    let control = &reception.control;
-    let _inline = Inline::enter(control);
-    let handle = ServerHandle::new(Arc::clone(control));
-    if let Err(failure) = guarded(stage, || hook(&handle)) {
-        reception.report(failure);
     }
 }
 
