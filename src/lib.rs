@@ -128,6 +128,9 @@ pub use connection::{Connection, ConnectionWriter, Keepalive, RequestContext};
 pub use control::{ServerHandle, ShutdownReport, Stats};
 pub use error::{Error, Phase, Result};
 pub use handler::{handler_fn, Handler, HandlerFn, HandlerResult};
+#[cfg(unix)]
+pub use reactor::ReactorUnixServer;
+pub use reactor::{Protocol, ReactorTcpServer, Transport, TransportHandle};
 pub use server::{Cause, Failure, Handled, Overload, Running, Server, Stage};
 pub use stream::{Stream, Wait};
 // Their types are part of this crate's interface.

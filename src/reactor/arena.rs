@@ -72,6 +72,13 @@ impl<T> Arena<T> {
         self.len
     }
 
+    /// The key that the next value will get.
+    pub(crate) fn next_key(&self) -> Key {
+        let vacant = self.vacant.and_then(|index| Some((index, self.slots.get(index as usize)?.generation)));
+        let (index, generation) = vacant.unwrap_or((self.slots.len() as u32, 0));
+        Key { index, generation }
+    }
+
     /// Keeps the value that `make` makes, which may have its key in it. `None` where none can be added any more.
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Option<Key> {
         if let Some(index) = self.vacant {

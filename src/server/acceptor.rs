@@ -40,6 +40,8 @@ pub(crate) struct Acceptor<S: Source> {
     accepted: VecDeque<(S::Request, Slot)>,
     /// Nobody could be found for the last of them, so that the next waits for the back-off too.
     refused: bool,
+    /// There was no place the last time.
+    full: bool,
     back_off: BackOff,
     accept_trouble: Throttle,
 }
@@ -93,6 +95,7 @@ impl<S: Source> Acceptor<S> {
             overload,
             accepted: VecDeque::new(),
             refused: false,
+            full: false,
             back_off: BackOff::default(),
             accept_trouble: Throttle::default(),
         }
@@ -128,11 +131,22 @@ impl<S: Source> Acceptor<S> {
         }
     }
 
-    /// Hands over all that has been accepted.
-    pub(crate) fn hand_over_all(&mut self, taker: &mut impl Takes<S::Request>) {
+    /// Hands over all that has been accepted, and, at a stop, as many more of those in the kernel's queue as there are places for.
+    pub(crate) fn take_queue(&mut self, places: usize, taker: &mut impl Takes<S::Request>) {
         while let Some((request, slot)) = self.accepted.pop_front() {
             self.hand_over(request, slot, taker);
         }
+        for _ in 0..places {
+            match self.turn(1, taker) {
+                Step::Dispatched | Step::TurnedAway | Step::Lost(_) => {}
+                Step::Wait(_) | Step::Short(_) | Step::Fatal(_) => break,
+            }
+        }
+    }
+
+    /// Whether something that ends could let it go on: there was no place, or the system was short of something.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.full || self.back_off.until.is_some()
     }
 
     /// Accepts until there is nobody left, no place left, or `most` have been, and says what came last.
@@ -141,7 +155,8 @@ impl<S: Source> Acceptor<S> {
             Overload::Wait => self.reception.control.gate.room(),
             Overload::Reject(_) => usize::MAX,
         };
-        if room == 0 {
+        self.full = room == 0;
+        if self.full {
             return Step::Wait(None);
         }
         let mut step = Step::Dispatched;

@@ -30,6 +30,7 @@ mod jobs;
 mod listener;
 mod overload;
 mod per_address;
+mod prototype;
 mod reception;
 mod request;
 mod running;
@@ -44,25 +45,35 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use acceptor::{Acceptor, Step};
+pub(crate) use acceptor::{Acceptor, Inline, Step, Taken, Takes};
 pub use builder::Builder;
-pub(crate) use compose::invalid;
+pub(crate) use compose::{invalid, Front};
 pub use dispatch::{Dispatch, Job, Refused};
 pub use failure::{Cause, Failure, Stage};
+pub(crate) use guard::guarded;
 pub use handled::Handled;
+pub(crate) use hooks::Hooks;
 use hooks::ServerHook;
 use jobs::Jobs;
+pub(crate) use listener::Source;
 pub use listener::{AcceptError, Listener, Notifier, Prepare, Readiness};
 pub use overload::Overload;
+pub(crate) use per_address::Admission;
+pub(crate) use prototype::Prototype;
+pub(crate) use reception::Reception;
+pub(crate) use request::sealed;
 pub use request::Request;
 pub use running::Running;
+pub(crate) use running::{CLOSE_LIMIT, RETURN_GRACE};
 pub use sequential::Sequential;
-use service_actions::{run_hook, ServiceActions};
+use service_actions::run_hook;
+pub(crate) use service_actions::ServiceActions;
+pub(crate) use slot::Slot;
 pub use threading::Threading;
 pub(crate) use threading::DEFAULT_THREADS;
 
 use crate::clock::earlier;
-use crate::control::{spawn_error, Control, ServerHandle, ShutdownReport};
+use crate::control::{spawn_error, Control, SaysServed, ServerHandle, ShutdownReport};
 use crate::error::{Error, Result};
 use crate::poller::Poller;
 use crate::sync::lock;
@@ -99,15 +110,6 @@ enum State {
     Ended,
 }
 
-/// Says that the serving thread has returned.
-struct SaysServed(Arc<Control>);
-
-impl Drop for SaysServed {
-    fn drop(&mut self) {
-        self.0.set_served();
-    }
-}
-
 impl<L: Listener, D: Dispatch + Default> Server<L, D> {
     /// Begins a server with settings other than the defaults.
     pub fn builder() -> Builder<L, D> {
@@ -139,7 +141,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
     pub fn serve_forever(&mut self) -> Result<ShutdownReport> {
         self.require_open()?;
         // Said even if this thread should panic: somebody may be waiting in `join`.
-        let _served = SaysServed(Arc::clone(&self.control));
+        let _served = SaysServed::new(Arc::clone(&self.control));
         let served = self.serve();
         let report = self.end();
         served.map(|()| report)
@@ -231,14 +233,8 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
         }
         // Whoever is in the kernel's queue was let in by the kernel already: what places are free are theirs, once.
         // Not so when the stop came during a hook and is seen to elsewhere: the listener is being closed then.
-        self.acceptor.hand_over_all(&mut self.jobs);
         let free = if self.control.gate.drain_is_claimed() { 0 } else { self.control.gate.free() };
-        for _ in 0..free {
-            match self.acceptor.turn(1, &mut self.jobs) {
-                Step::Dispatched | Step::TurnedAway | Step::Lost(_) => {}
-                Step::Wait(_) | Step::Short(_) | Step::Fatal(_) => break,
-            }
-        }
+        self.acceptor.take_queue(free, &mut self.jobs);
         Ok(())
     }
 

@@ -7,12 +7,12 @@ use super::dispatch::Job;
 use super::failure::{Failure, Stage};
 use super::guard::{guarded, guarded_result};
 use super::listener::Prepare;
+use super::prototype::Prototype;
 use super::reception::Reception;
 use super::request::Request;
 use super::slot::{Place, Slot};
 use crate::clock::after;
 use crate::handler::Handler;
-use crate::sync::{lock, Mutex};
 
 /// A handler whose type has been forgotten: clones the prototype and runs the clone.
 type Serve<R> = Box<dyn Fn(&mut R) -> Result<(), Failure> + Send + Sync>;
@@ -69,27 +69,15 @@ impl<R: Request> Service<R> {
     }
 }
 
-/// Forgets the handler's type. The prototype needs no `Sync`: clones are made one at a time.
+/// Forgets the handler's type.
 pub(crate) fn erase<R: 'static, H: Handler<R> + Clone>(prototype: H) -> Serve<R> {
-    let prototype = Prototype(Mutex::new(Some(prototype)));
+    let prototype = Prototype::new(prototype);
     Box::new(move |request| {
-        let Some(mut handler) = guarded(Stage::Clone, || lock(&prototype.0).clone())? else { return Ok(()) };
+        let Some(mut handler) = prototype.make()? else { return Ok(()) };
         let result = run(&mut handler, request);
         let dropped = guarded(Stage::Drop, || drop(handler));
         result.and(dropped)
     })
-}
-
-/// A value whose drop may panic, on whichever thread drops the server's last part; there until then.
-struct Prototype<H>(Mutex<Option<H>>);
-
-impl<H> Drop for Prototype<H> {
-    fn drop(&mut self) {
-        let prototype = lock(&self.0).take();
-        if let Err(failure) = guarded(Stage::Drop, || drop(prototype)) {
-            log::error!("{failure}");
-        }
-    }
 }
 
 /// Python's order: setup, handle, finish.
