@@ -2,6 +2,7 @@
 //! size, and have NODELAY on; what differs is how they come to the next byte.
 
 mod epoll;
+mod mio;
 mod socketserver;
 mod std_threads;
 
@@ -15,6 +16,7 @@ use crate::machine;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Epoll,
+    Mio,
     StdThreads,
     StdThreadsTimed,
     Threading,
@@ -23,8 +25,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::Epoll,
+        Kind::Mio,
         Kind::StdThreads,
         Kind::StdThreadsTimed,
         Kind::Threading,
@@ -35,6 +38,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Epoll => "epoll",
+            Kind::Mio => "mio",
             Kind::StdThreads => "std-threads",
             Kind::StdThreadsTimed => "std-threads-timed",
             Kind::Threading => "threading",
@@ -46,6 +50,7 @@ impl Kind {
     pub const fn about(self) -> &'static str {
         match self {
             Kind::Epoll => "a hand-written single-threaded epoll loop, the limit",
+            Kind::Mio => "a plain single-threaded loop on mio",
             Kind::StdThreads => "std alone, a thread spawned for every connection",
             Kind::StdThreadsTimed => "the same with the read and write timeouts that socketserver has by default",
             Kind::Threading => "socketserver::ThreadingTcpServer with its defaults",
@@ -98,6 +103,7 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
     machine::raise_descriptor_limit()?;
     let started = match kind {
         Kind::Epoll => epoll::start(settings)?,
+        Kind::Mio => mio::start(settings)?,
         Kind::StdThreads => std_threads::start(settings, false)?,
         Kind::StdThreadsTimed => std_threads::start(settings, true)?,
         Kind::Threading => socketserver::start_threading(settings, true)?,
