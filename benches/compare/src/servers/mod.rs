@@ -5,6 +5,7 @@ mod epoll;
 mod mio;
 mod socketserver;
 mod std_threads;
+mod tokio;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -17,6 +18,7 @@ use crate::machine;
 pub enum Kind {
     Epoll,
     Mio,
+    Tokio,
     StdThreads,
     StdThreadsTimed,
     Threading,
@@ -25,9 +27,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 8] = [
         Kind::Epoll,
         Kind::Mio,
+        Kind::Tokio,
         Kind::StdThreads,
         Kind::StdThreadsTimed,
         Kind::Threading,
@@ -39,6 +42,7 @@ impl Kind {
         match self {
             Kind::Epoll => "epoll",
             Kind::Mio => "mio",
+            Kind::Tokio => "tokio",
             Kind::StdThreads => "std-threads",
             Kind::StdThreadsTimed => "std-threads-timed",
             Kind::Threading => "threading",
@@ -51,6 +55,7 @@ impl Kind {
         match self {
             Kind::Epoll => "a hand-written single-threaded epoll loop, the limit",
             Kind::Mio => "a plain single-threaded loop on mio",
+            Kind::Tokio => "tokio's current-thread runtime, a task for every connection",
             Kind::StdThreads => "std alone, a thread spawned for every connection",
             Kind::StdThreadsTimed => "the same with the read and write timeouts that socketserver has by default",
             Kind::Threading => "socketserver::ThreadingTcpServer with its defaults",
@@ -104,6 +109,7 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
     let started = match kind {
         Kind::Epoll => epoll::start(settings)?,
         Kind::Mio => mio::start(settings)?,
+        Kind::Tokio => tokio::start(settings)?,
         Kind::StdThreads => std_threads::start(settings, false)?,
         Kind::StdThreadsTimed => std_threads::start(settings, true)?,
         Kind::Threading => socketserver::start_threading(settings, true)?,
