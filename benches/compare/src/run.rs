@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,6 +12,7 @@ use crate::measure::{listen_drops, Metric, Sample};
 use crate::process::{self, Server};
 use crate::report::{Report, Row, ScenarioReport};
 use crate::scenario::{Lifetime, Load, Scenario};
+use crate::servers::libuv::Program;
 use crate::servers::{Kind, Settings};
 
 /// Before the window: threads are started, caches and branch predictors filled.
@@ -22,15 +24,23 @@ const SLICE: Duration = Duration::from_millis(200);
 
 /// Runs the scenarios one after the other.
 pub fn all(options: &Options, machine: Machine) -> anyhow::Result<Report> {
-    let scenarios = options.scenarios.iter().map(|scenario| run(scenario, options, &machine)).collect();
+    let libuv = Libuv::prepare(options);
+    let scenarios = options.scenarios.iter().map(|scenario| run(scenario, options, &machine, &libuv)).collect();
     let window_seconds = options.window.as_secs_f64();
     Ok(Report { machine, rounds: options.rounds, window_seconds, scenarios })
 }
 
 /// Every round has each server once, in a new process.
-fn run(scenario: &Scenario, options: &Options, machine: &Machine) -> ScenarioReport {
-    let peers = if options.peers.is_empty() { scenario.peers } else { &options.peers };
-    let mut rows: Vec<Row> = peers.iter().copied().map(Row::new).collect();
+fn run(scenario: &Scenario, options: &Options, machine: &Machine, libuv: &Libuv) -> ScenarioReport {
+    let mut rows: Vec<Row> = peers(scenario, options).iter().map(|&kind| libuv.row(kind)).collect();
+    let kinds: Vec<Kind> = rows.iter().filter(|row| row.skipped.is_none()).map(|row| row.peer).collect();
+    let settings = Settings {
+        buffer: scenario.load.buffer(),
+        // Room for connections that the server has not yet seen to be closed.
+        connections: scenario.load.connections().max(1024),
+        cpu: machine.server_cpu,
+        program: libuv.program(),
+    };
     for round in 1..=options.rounds {
         let progress = |kind: Kind, result: &anyhow::Result<Sample>| {
             let shown = match result {
@@ -39,8 +49,8 @@ fn run(scenario: &Scenario, options: &Options, machine: &Machine) -> ScenarioRep
             };
             eprintln!("[{}] round {round} of {}, {}: {shown}", scenario.name, options.rounds, kind.name());
         };
-        let results = measure(scenario, peers, options.window, machine, &progress);
-        for (row, result) in rows.iter_mut().zip(results) {
+        let results = measure(&scenario.load, &kinds, &settings, options.window, &progress);
+        for (row, result) in rows.iter_mut().filter(|row| row.skipped.is_none()).zip(results) {
             row.push(result);
         }
     }
@@ -53,38 +63,40 @@ fn run(scenario: &Scenario, options: &Options, machine: &Machine) -> ScenarioRep
     report
 }
 
+fn peers<'a>(scenario: &'a Scenario, options: &'a Options) -> &'a [Kind] {
+    if options.peers.is_empty() {
+        scenario.peers
+    } else {
+        &options.peers
+    }
+}
+
 /// One round: a result for each of the servers, told to `progress` as it comes.
 fn measure(
-    scenario: &Scenario,
+    load: &Load,
     kinds: &[Kind],
+    settings: &Settings,
     window: Duration,
-    machine: &Machine,
     progress: &dyn Fn(Kind, &anyhow::Result<Sample>),
 ) -> Vec<anyhow::Result<Sample>> {
-    let settings = Settings {
-        buffer: scenario.load.buffer(),
-        // Room for connections that the server has not yet seen to be closed.
-        connections: scenario.load.connections().max(1024),
-        cpu: machine.server_cpu,
-    };
     let told = |kind: Kind, result: anyhow::Result<Sample>| {
         progress(kind, &result);
         result
     };
-    match scenario.load {
+    match *load {
         Load::Exchanges { connections, bytes, lifetime } => {
-            let start = |&kind| Contender::start(kind, &settings, connections, bytes, lifetime);
+            let start = |&kind| Contender::start(kind, settings, connections, bytes, lifetime);
             let mut contenders: Vec<_> = kinds.iter().map(start).collect();
             take_turns(&mut contenders, window);
             let ended = kinds.iter().zip(contenders);
             ended.map(|(&kind, contender)| told(kind, contender.and_then(Contender::finish))).collect()
         }
         Load::Crowd { connections, hold } => {
-            let one = |&kind| told(kind, crowd(kind, &settings, connections, hold));
+            let one = |&kind| told(kind, crowd(kind, settings, connections, hold));
             kinds.iter().map(one).collect()
         }
         Load::Stops { times } => {
-            let one = |&kind| told(kind, stops(kind, times, machine.server_cpu));
+            let one = |&kind| told(kind, stops(kind, times, settings.cpu));
             kinds.iter().map(one).collect()
         }
     }
@@ -192,4 +204,42 @@ fn stops(kind: Kind, times: usize, cpu: usize) -> anyhow::Result<Sample> {
 fn show(sample: &Sample) -> String {
     let figures = sample.iter().map(|(metric, value)| format!("{} {value:.*}", metric.heading(), metric.decimals()));
     figures.collect::<Vec<_>>().join(", ")
+}
+
+/// The one server that not every machine can have.
+enum Libuv {
+    NotAskedFor,
+    Built(Program),
+    Skipped(String),
+}
+
+impl Libuv {
+    /// Builds it once for all rounds, or says on standard error why it is skipped.
+    fn prepare(options: &Options) -> Libuv {
+        let mut asked_for = options.scenarios.iter().flat_map(|scenario| peers(scenario, options));
+        if !asked_for.any(|&kind| kind == Kind::Libuv) {
+            return Libuv::NotAskedFor;
+        }
+        match Program::build() {
+            Ok(program) => Libuv::Built(program),
+            Err(error) => {
+                eprintln!("libuv is skipped: {error:#}");
+                Libuv::Skipped(format!("{error:#}"))
+            }
+        }
+    }
+
+    fn program(&self) -> Option<PathBuf> {
+        match self {
+            Libuv::Built(program) => Some(program.path()),
+            Libuv::NotAskedFor | Libuv::Skipped(_) => None,
+        }
+    }
+
+    fn row(&self, kind: Kind) -> Row {
+        match self {
+            Libuv::Skipped(why) if kind == Kind::Libuv => Row::skipped(kind, why.clone()),
+            _ => Row::new(kind),
+        }
+    }
 }

@@ -60,7 +60,7 @@ pub const ALL: &[Scenario] = &[
         name: "connect",
         title: "connect, 64-byte echo, close: 32 clients at a time",
         load: Load::Exchanges { connections: 32, bytes: 64, lifetime: Lifetime::OneExchange },
-        peers: &[Kind::Epoll, Kind::Mio, Kind::Tokio, Kind::StdThreads, Kind::Threading, Kind::Sequential],
+        peers: &[Kind::Epoll, Kind::Mio, Kind::Tokio, Kind::Libuv, Kind::StdThreads, Kind::Threading, Kind::Sequential],
         targets: &[Target::of(Kind::Threading, Metric::ProcessorUs, 1.4).times(Kind::Epoll)],
     },
     Scenario {
@@ -71,6 +71,7 @@ pub const ALL: &[Scenario] = &[
             Kind::Epoll,
             Kind::Mio,
             Kind::Tokio,
+            Kind::Libuv,
             Kind::StdThreads,
             Kind::StdThreadsTimed,
             Kind::Threading,
@@ -86,14 +87,14 @@ pub const ALL: &[Scenario] = &[
         name: "echo-1000",
         title: "64-byte echo over 1,000 connections",
         load: Load::Exchanges { connections: 1000, bytes: 64, lifetime: Lifetime::WholeRun },
-        peers: &[Kind::Epoll, Kind::Mio, Kind::Tokio, Kind::StdThreads, Kind::Threading],
+        peers: &[Kind::Epoll, Kind::Mio, Kind::Tokio, Kind::Libuv, Kind::StdThreads, Kind::Threading],
         targets: &[],
     },
     Scenario {
         name: "echo-64k",
         title: "64 KiB echo over 16 connections",
         load: Load::Exchanges { connections: 16, bytes: 64 * 1024, lifetime: Lifetime::WholeRun },
-        peers: &[Kind::Epoll, Kind::Mio, Kind::Tokio, Kind::StdThreads, Kind::Threading],
+        peers: &[Kind::Epoll, Kind::Mio, Kind::Tokio, Kind::Libuv, Kind::StdThreads, Kind::Threading],
         targets: &[],
     },
     Scenario {

@@ -2,6 +2,7 @@
 //! size, and have NODELAY on; what differs is how they come to the next byte.
 
 mod epoll;
+pub mod libuv;
 mod mio;
 mod socketserver;
 mod std_threads;
@@ -9,6 +10,7 @@ mod tokio;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ pub enum Kind {
     Epoll,
     Mio,
     Tokio,
+    Libuv,
     StdThreads,
     StdThreadsTimed,
     Threading,
@@ -27,10 +30,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Epoll,
         Kind::Mio,
         Kind::Tokio,
+        Kind::Libuv,
         Kind::StdThreads,
         Kind::StdThreadsTimed,
         Kind::Threading,
@@ -43,6 +47,7 @@ impl Kind {
             Kind::Epoll => "epoll",
             Kind::Mio => "mio",
             Kind::Tokio => "tokio",
+            Kind::Libuv => "libuv",
             Kind::StdThreads => "std-threads",
             Kind::StdThreadsTimed => "std-threads-timed",
             Kind::Threading => "threading",
@@ -56,6 +61,7 @@ impl Kind {
             Kind::Epoll => "a hand-written single-threaded epoll loop, the limit",
             Kind::Mio => "a plain single-threaded loop on mio",
             Kind::Tokio => "tokio's current-thread runtime, a task for every connection",
+            Kind::Libuv => "a C program on libuv, skipped where it cannot be built",
             Kind::StdThreads => "std alone, a thread spawned for every connection",
             Kind::StdThreadsTimed => "the same with the read and write timeouts that socketserver has by default",
             Kind::Threading => "socketserver::ThreadingTcpServer with its defaults",
@@ -84,6 +90,8 @@ pub struct Settings {
     /// Connections that it must serve at once.
     pub connections: usize,
     pub cpu: usize,
+    /// What a server that is a program of its own becomes.
+    pub program: Option<PathBuf>,
 }
 
 /// A server that listens and serves on threads of its own.
@@ -110,6 +118,7 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
         Kind::Epoll => epoll::start(settings)?,
         Kind::Mio => mio::start(settings)?,
         Kind::Tokio => tokio::start(settings)?,
+        Kind::Libuv => return libuv::exec(settings),
         Kind::StdThreads => std_threads::start(settings, false)?,
         Kind::StdThreadsTimed => std_threads::start(settings, true)?,
         Kind::Threading => socketserver::start_threading(settings, true)?,
