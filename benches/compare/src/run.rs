@@ -6,12 +6,12 @@ use hdrhistogram::Histogram;
 
 use crate::cli::Options;
 use crate::load::closed_loop::{ClosedLoop, Totals};
-use crate::load::crowd::Crowd;
+use crate::load::crowd::{Crowd, Held};
 use crate::machine::Machine;
 use crate::measure::{listen_drops, Metric, Sample};
 use crate::process::{self, Server};
 use crate::report::{Report, Row, ScenarioReport};
-use crate::scenario::{Lifetime, Load, Scenario};
+use crate::scenario::{Lifetime, Load, Scenario, Stay};
 use crate::servers::libuv::Program;
 use crate::servers::{Kind, Settings};
 
@@ -91,8 +91,8 @@ fn measure(
             let ended = kinds.iter().zip(contenders);
             ended.map(|(&kind, contender)| told(kind, contender.and_then(Contender::finish))).collect()
         }
-        Load::Crowd { connections, hold } => {
-            let one = |&kind| told(kind, crowd(kind, settings, connections, hold));
+        Load::Crowd { connections, stay } => {
+            let one = |&kind| told(kind, crowd(kind, settings, connections, stay));
             kinds.iter().map(one).collect()
         }
         Load::Stops { times } => {
@@ -167,10 +167,10 @@ fn take_turns(contenders: &mut [anyhow::Result<Contender>], window: Duration) {
     }
 }
 
-fn crowd(kind: Kind, settings: &Settings, connections: usize, hold: Option<Duration>) -> anyhow::Result<Sample> {
+fn crowd(kind: Kind, settings: &Settings, connections: usize, stay: Stay) -> anyhow::Result<Sample> {
     let server = Server::start(kind, settings)?;
     let drops_before = listen_drops()?;
-    let outcome = Crowd::run(&server, connections, hold)?;
+    let outcome = Crowd::run(&server, connections, stay)?;
     let drops = listen_drops()? - drops_before;
     server.stop()?;
     let mut sample = Sample::from([
@@ -179,13 +179,22 @@ fn crowd(kind: Kind, settings: &Settings, connections: usize, hold: Option<Durat
         (Metric::AnswerAllMs, outcome.all_answered.as_secs_f64() * 1e3),
         (Metric::ListenDrops, drops as f64),
     ]);
-    if let (Some(held), Some(hold)) = (outcome.held, hold) {
+    if let (Some(held), Stay::Idle { hold, .. }) = (outcome.held, stay) {
         let each = |resident: u64| (resident as f64 - held.resident_before as f64) / 1024.0 / connections as f64;
-        sample.insert(Metric::ResidentIdleKib, each(held.resident_idle));
-        sample.insert(Metric::ResidentUsedKib, each(held.resident_used));
+        sample.insert(Metric::ResidentIdleKib, each(held.resident.idle));
+        sample.insert(Metric::ResidentUsedKib, each(held.resident.used));
         sample.insert(Metric::IdleUsPerSecond, held.idle_time.as_secs_f64() * 1e6 / hold.as_secs_f64());
+        if let Some(growth) = growth(&held) {
+            sample.insert(Metric::ResidentGrowth, growth);
+        }
     }
     Ok(sample)
+}
+
+/// What a second crowd added to the whole process at the first one's peak, in percent of it.
+fn growth(held: &Held) -> Option<f64> {
+    let (first, second) = (held.resident.peak() as f64, held.second.as_ref()?.peak() as f64);
+    Some((second - first) / first * 100.0)
 }
 
 fn stops(kind: Kind, times: usize, cpu: usize) -> anyhow::Result<Sample> {

@@ -17,9 +17,8 @@ pub struct Scenario {
 pub enum Load {
     /// A closed loop: every connection sends, waits for the whole echo and sends again.
     Exchanges { connections: usize, bytes: usize, lifetime: Lifetime },
-    /// Many connections opened as fast as they can be, answered once each. With `hold` they are first left idle for
-    /// so long, and stay after their answer; without, each leaves when it has its answer.
-    Crowd { connections: usize, hold: Option<Duration> },
+    /// Many connections opened as fast as they can be, answered once each.
+    Crowd { connections: usize, stay: Stay },
     /// An idle server started and stopped so many times, in one process.
     Stops { times: usize },
 }
@@ -29,6 +28,18 @@ pub enum Load {
 pub enum Lifetime {
     WholeRun,
     OneExchange,
+}
+
+/// How long a connection of [`Load::Crowd`] stays.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    UntilAnswered,
+    /// All are first left idle for so long, and stay until all have been answered. With `again`, when they have left
+    /// as many others come to the same server.
+    Idle {
+        hold: Duration,
+        again: bool,
+    },
 }
 
 impl Load {
@@ -100,19 +111,33 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "burst",
         title: "10,000 clients connecting at once, one 64-byte echo each",
-        load: Load::Crowd { connections: 10_000, hold: None },
+        load: Load::Crowd { connections: 10_000, stay: Stay::UntilAnswered },
         peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading],
         targets: &[Target::of(Kind::Threading, Metric::ConnectMaxMs, 900.0)],
     },
     Scenario {
         name: "idle",
         title: "4,000 connections left idle for 2 s, then one 64-byte echo each",
-        load: Load::Crowd { connections: 4000, hold: Some(Duration::from_secs(2)) },
+        load: Load::Crowd { connections: 4000, stay: Stay::Idle { hold: Duration::from_secs(2), again: false } },
         peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading],
         targets: &[
             Target::of(Kind::Threading, Metric::ResidentIdleKib, 24.0),
             Target::of(Kind::Threading, Metric::ResidentUsedKib, 24.0),
         ],
+    },
+    Scenario {
+        name: "idle-10000",
+        title: "10,000 connections left idle for 2 s, then one 64-byte echo each; then 10,000 others",
+        load: Load::Crowd { connections: 10_000, stay: Stay::Idle { hold: Duration::from_secs(2), again: true } },
+        peers: &[Kind::Epoll, Kind::Mio, Kind::Tokio, Kind::Libuv],
+        targets: &[],
+    },
+    Scenario {
+        name: "many-19000",
+        title: "19,000 connections open at once, one 64-byte echo each",
+        load: Load::Crowd { connections: 19_000, stay: Stay::Idle { hold: Duration::from_secs(1), again: false } },
+        peers: &[Kind::Epoll],
+        targets: &[],
     },
     Scenario {
         name: "shutdown",
