@@ -5,8 +5,10 @@ use anyhow::Context;
 use hdrhistogram::Histogram;
 
 use crate::cli::Options;
-use crate::load::closed_loop::{ClosedLoop, Totals};
+use crate::load::closed_loop::ClosedLoop;
 use crate::load::crowd::{Crowd, Held};
+use crate::load::greedy::Greedy;
+use crate::load::Totals;
 use crate::machine::Machine;
 use crate::measure::{listen_drops, Metric, Sample};
 use crate::process::{self, Server};
@@ -95,6 +97,10 @@ fn measure(
             let one = |&kind| told(kind, crowd(kind, settings, connections, stay));
             kinds.iter().map(one).collect()
         }
+        Load::Greedy { pings, bytes } => {
+            let one = |&kind| told(kind, greedy(kind, settings, pings, bytes, window));
+            kinds.iter().map(one).collect()
+        }
         Load::Stops { times } => {
             let one = |&kind| told(kind, stops(kind, times, settings.cpu));
             kinds.iter().map(one).collect()
@@ -136,19 +142,25 @@ impl Contender {
         drop(load);
         let switches = server.stop()?;
         let exchanges = totals.exchanges as f64;
-        let percent = |time: Duration| time.as_secs_f64() * 100.0 / totals.elapsed.as_secs_f64();
-        let others = totals.machine_time.saturating_sub(totals.server_time + totals.load_time);
-        Ok(Sample::from([
-            (Metric::PerSecond, exchanges / totals.elapsed.as_secs_f64()),
-            (Metric::ProcessorUs, totals.server_time.as_secs_f64() * 1e6 / exchanges),
-            (Metric::P50Us, latencies.value_at_quantile(0.5) as f64 / 1e3),
-            (Metric::P99Us, latencies.value_at_quantile(0.99) as f64 / 1e3),
-            (Metric::Switches, switches as f64 / exchanges_in_all as f64),
-            (Metric::ServerBusy, percent(totals.server_time)),
-            (Metric::LoadBusy, percent(totals.load_time)),
-            (Metric::OthersBusy, percent(others)),
-        ]))
+        let mut sample = waits_and_shares(&latencies, &totals);
+        sample.insert(Metric::PerSecond, exchanges / totals.elapsed.as_secs_f64());
+        sample.insert(Metric::ProcessorUs, totals.server_time.as_secs_f64() * 1e6 / exchanges);
+        sample.insert(Metric::Switches, switches as f64 / exchanges_in_all as f64);
+        Ok(sample)
     }
+}
+
+/// How long answers took, and who was busy meanwhile.
+fn waits_and_shares(latencies: &Histogram<u64>, totals: &Totals) -> Sample {
+    let percent = |time: Duration| time.as_secs_f64() * 100.0 / totals.elapsed.as_secs_f64();
+    let others = totals.machine_time.saturating_sub(totals.server_time + totals.load_time);
+    Sample::from([
+        (Metric::P50Us, latencies.value_at_quantile(0.5) as f64 / 1e3),
+        (Metric::P99Us, latencies.value_at_quantile(0.99) as f64 / 1e3),
+        (Metric::ServerBusy, percent(totals.server_time)),
+        (Metric::LoadBusy, percent(totals.load_time)),
+        (Metric::OthersBusy, percent(others)),
+    ])
 }
 
 /// A B C A B C until each has had its window. One that fails is out of the round, and its process ended.
@@ -195,6 +207,19 @@ fn crowd(kind: Kind, settings: &Settings, connections: usize, stay: Stay) -> any
 fn growth(held: &Held) -> Option<f64> {
     let (first, second) = (held.resident.peak() as f64, held.second.as_ref()?.peak() as f64);
     Some((second - first) / first * 100.0)
+}
+
+fn greedy(kind: Kind, settings: &Settings, pings: usize, bytes: usize, window: Duration) -> anyhow::Result<Sample> {
+    let server = Server::start(kind, settings)?;
+    let mut load = Greedy::new(server.address(), pings, bytes)?;
+    load.run(WARM_UP, server.clock())?;
+    let totals = load.run(window, server.clock())?;
+    let mut sample = waits_and_shares(load.latencies(), &totals);
+    let mib = load.stream_bytes() as f64 / 1024.0 / 1024.0;
+    sample.insert(Metric::GreedyMibPerSecond, mib / totals.elapsed.as_secs_f64());
+    drop(load);
+    server.stop()?;
+    Ok(sample)
 }
 
 fn stops(kind: Kind, times: usize, cpu: usize) -> anyhow::Result<Sample> {
@@ -250,5 +275,20 @@ impl Libuv {
             Libuv::Skipped(why) if kind == Kind::Libuv => Row::skipped(kind, why.clone()),
             _ => Row::new(kind),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::crowd::Resident;
+
+    #[test]
+    fn a_second_crowd_is_compared_with_the_first_ones_peak() {
+        let first = Resident { idle: 1000, used: 2000 };
+        let mut held = Held { resident_before: 500, resident: first, idle_time: Duration::ZERO, second: None };
+        assert_eq!(growth(&held), None);
+        held.second = Some(Resident { idle: 2100, used: 1900 });
+        assert_eq!(growth(&held), Some(5.0));
     }
 }

@@ -19,6 +19,9 @@ pub enum Load {
     Exchanges { connections: usize, bytes: usize, lifetime: Lifetime },
     /// Many connections opened as fast as they can be, answered once each.
     Crowd { connections: usize, stay: Stay },
+    /// So many connections that ping with 64 bytes every 10 ms, beside one that echoes messages of so many bytes without
+    /// a pause.
+    Greedy { pings: usize, bytes: usize },
     /// An idle server started and stopped so many times, in one process.
     Stops { times: usize },
 }
@@ -46,7 +49,7 @@ impl Load {
     /// What the server's handlers read into: room for one message, and a page at least.
     pub fn buffer(&self) -> usize {
         match self {
-            Load::Exchanges { bytes, .. } => (*bytes).max(4096),
+            Load::Exchanges { bytes, .. } | Load::Greedy { bytes, .. } => (*bytes).max(4096),
             Load::Crowd { .. } | Load::Stops { .. } => 4096,
         }
     }
@@ -54,6 +57,7 @@ impl Load {
     pub fn connections(&self) -> usize {
         match self {
             Load::Exchanges { connections, .. } | Load::Crowd { connections, .. } => *connections,
+            Load::Greedy { pings, .. } => pings + 1,
             Load::Stops { .. } => 0,
         }
     }
@@ -137,6 +141,13 @@ pub const ALL: &[Scenario] = &[
         title: "19,000 connections open at once, one 64-byte echo each",
         load: Load::Crowd { connections: 19_000, stay: Stay::Idle { hold: Duration::from_secs(1), again: false } },
         peers: &[Kind::Epoll],
+        targets: &[],
+    },
+    Scenario {
+        name: "greedy",
+        title: "100 connections that ping every 10 ms, beside one that echoes 64 KiB messages without a pause",
+        load: Load::Greedy { pings: 100, bytes: 64 * 1024 },
+        peers: &[Kind::Epoll, Kind::Tokio],
         targets: &[],
     },
     Scenario {
