@@ -1,3 +1,7 @@
+//! The rounds: servers are started, put under load and stopped, and what was measured becomes the report.
+
+mod contender;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -5,7 +9,6 @@ use anyhow::Context;
 use hdrhistogram::Histogram;
 
 use crate::cli::Options;
-use crate::load::closed_loop::ClosedLoop;
 use crate::load::crowd::{Crowd, Held};
 use crate::load::greedy::Greedy;
 use crate::load::Totals;
@@ -13,16 +16,14 @@ use crate::machine::Machine;
 use crate::measure::{listen_drops, Metric, Sample};
 use crate::process::{self, Server};
 use crate::report::{Report, Row, ScenarioReport};
-use crate::scenario::{Lifetime, Load, Scenario, Stay};
+use crate::scenario::{Load, Scenario, Stay};
 use crate::servers::libuv::Program;
 use crate::servers::{Kind, Settings};
 
+use self::contender::{take_turns, Contender};
+
 /// Before the window: threads are started, caches and branch predictors filled.
 const WARM_UP: Duration = Duration::from_millis(500);
-
-/// How long one server is measured before it is the next one's turn. A shared machine changes its speed from second to
-/// second; in so short a time it is the same for all of them.
-const SLICE: Duration = Duration::from_millis(200);
 
 /// Runs the scenarios one after the other.
 pub fn all(options: &Options, machine: Machine) -> anyhow::Result<Report> {
@@ -108,77 +109,6 @@ fn measure(
     }
 }
 
-/// A server that is up, with its connections, and what has been measured on it so far.
-struct Contender {
-    server: Server,
-    load: ClosedLoop,
-    totals: Totals,
-}
-
-impl Contender {
-    fn start(
-        kind: Kind,
-        settings: &Settings,
-        connections: usize,
-        bytes: usize,
-        lifetime: Lifetime,
-    ) -> anyhow::Result<Contender> {
-        let server = Server::start(kind, settings)?;
-        let mut load = ClosedLoop::new(server.address(), connections, bytes, lifetime)?;
-        load.prepare()?;
-        load.slice(WARM_UP, server.clock())?;
-        load.forget_latencies();
-        Ok(Contender { server, load, totals: Totals::default() })
-    }
-
-    fn slice(&mut self, time: Duration) -> anyhow::Result<()> {
-        self.totals += self.load.slice(time, self.server.clock())?;
-        Ok(())
-    }
-
-    fn finish(self) -> anyhow::Result<Sample> {
-        let Contender { server, load, totals } = self;
-        let (exchanges_in_all, latencies) = (load.exchanges(), load.latencies().clone());
-        drop(load);
-        let switches = server.stop()?;
-        let exchanges = totals.exchanges as f64;
-        let mut sample = waits_and_shares(&latencies, &totals);
-        sample.insert(Metric::PerSecond, exchanges / totals.elapsed.as_secs_f64());
-        sample.insert(Metric::ProcessorUs, totals.server_time.as_secs_f64() * 1e6 / exchanges);
-        sample.insert(Metric::Switches, switches as f64 / exchanges_in_all as f64);
-        Ok(sample)
-    }
-}
-
-/// How long answers took, and who was busy meanwhile.
-fn waits_and_shares(latencies: &Histogram<u64>, totals: &Totals) -> Sample {
-    let percent = |time: Duration| time.as_secs_f64() * 100.0 / totals.elapsed.as_secs_f64();
-    let others = totals.machine_time.saturating_sub(totals.server_time + totals.load_time);
-    Sample::from([
-        (Metric::P50Us, latencies.value_at_quantile(0.5) as f64 / 1e3),
-        (Metric::P99Us, latencies.value_at_quantile(0.99) as f64 / 1e3),
-        (Metric::ServerBusy, percent(totals.server_time)),
-        (Metric::LoadBusy, percent(totals.load_time)),
-        (Metric::OthersBusy, percent(others)),
-    ])
-}
-
-/// A B C A B C until each has had its window. One that fails is out of the round, and its process ended.
-fn take_turns(contenders: &mut [anyhow::Result<Contender>], window: Duration) {
-    let mut left = window;
-    while !left.is_zero() {
-        let time = left.min(SLICE);
-        left -= time;
-        for contender in contenders.iter_mut() {
-            if let Ok(running) = contender {
-                if let Err(error) = running.slice(time) {
-                    *contender = Err(error);
-                }
-            }
-        }
-    }
-}
-
 fn crowd(kind: Kind, settings: &Settings, connections: usize, stay: Stay) -> anyhow::Result<Sample> {
     let server = Server::start(kind, settings)?;
     let drops_before = listen_drops()?;
@@ -233,6 +163,19 @@ fn stops(kind: Kind, times: usize, cpu: usize) -> anyhow::Result<Sample> {
         (Metric::StopP99Ms, took.value_at_quantile(0.99) as f64 / 1e6),
         (Metric::StopMaxMs, took.max() as f64 / 1e6),
     ]))
+}
+
+/// How long answers took, and who was busy meanwhile.
+fn waits_and_shares(latencies: &Histogram<u64>, totals: &Totals) -> Sample {
+    let percent = |time: Duration| time.as_secs_f64() * 100.0 / totals.elapsed.as_secs_f64();
+    let others = totals.machine_time.saturating_sub(totals.server_time + totals.load_time);
+    Sample::from([
+        (Metric::P50Us, latencies.value_at_quantile(0.5) as f64 / 1e3),
+        (Metric::P99Us, latencies.value_at_quantile(0.99) as f64 / 1e3),
+        (Metric::ServerBusy, percent(totals.server_time)),
+        (Metric::LoadBusy, percent(totals.load_time)),
+        (Metric::OthersBusy, percent(others)),
+    ])
 }
 
 fn show(sample: &Sample) -> String {
