@@ -17,6 +17,8 @@ pub struct Scenario {
 pub enum Load {
     /// A closed loop: every connection sends, waits for the whole echo and sends again.
     Exchanges { connections: usize, bytes: usize, lifetime: Lifetime },
+    /// The same closed loop over few connections and over many, in turns and each on a server of its own.
+    Growth { few: usize, many: usize, bytes: usize },
     /// Many connections opened as fast as they can be, answered once each.
     Crowd { connections: usize, stay: Stay },
     /// So many connections that ping with 64 bytes every 10 ms, beside one that echoes messages of so many bytes without
@@ -49,7 +51,9 @@ impl Load {
     /// What the server's handlers read into: room for one message, and a page at least.
     pub fn buffer(&self) -> usize {
         match self {
-            Load::Exchanges { bytes, .. } | Load::Greedy { bytes, .. } => (*bytes).max(4096),
+            Load::Exchanges { bytes, .. } | Load::Growth { bytes, .. } | Load::Greedy { bytes, .. } => {
+                (*bytes).max(4096)
+            }
             Load::Crowd { .. } | Load::Stops { .. } => 4096,
         }
     }
@@ -57,6 +61,7 @@ impl Load {
     pub fn connections(&self) -> usize {
         match self {
             Load::Exchanges { connections, .. } | Load::Crowd { connections, .. } => *connections,
+            Load::Growth { many, .. } => *many,
             Load::Greedy { pings, .. } => pings + 1,
             Load::Stops { .. } => 0,
         }
@@ -148,6 +153,13 @@ pub const ALL: &[Scenario] = &[
         title: "100 connections that ping every 10 ms, beside one that echoes 64 KiB messages without a pause",
         load: Load::Greedy { pings: 100, bytes: 64 * 1024 },
         peers: &[Kind::Epoll, Kind::Tokio],
+        targets: &[],
+    },
+    Scenario {
+        name: "linear",
+        title: "64-byte echo over 10,000 connections, next to the same over 100",
+        load: Load::Growth { few: 100, many: 10_000, bytes: 64 },
+        peers: &[Kind::Epoll],
         targets: &[],
     },
     Scenario {

@@ -16,7 +16,7 @@ use crate::machine::Machine;
 use crate::measure::{listen_drops, Metric, Sample};
 use crate::process::{self, Server};
 use crate::report::{Report, Row, ScenarioReport};
-use crate::scenario::{Load, Scenario, Stay};
+use crate::scenario::{Lifetime, Load, Scenario, Stay};
 use crate::servers::libuv::Program;
 use crate::servers::{Kind, Settings};
 
@@ -94,6 +94,10 @@ fn measure(
             let ended = kinds.iter().zip(contenders);
             ended.map(|(&kind, contender)| told(kind, contender.and_then(Contender::finish))).collect()
         }
+        Load::Growth { few, many, bytes } => {
+            let one = |&kind| told(kind, growth(kind, settings, [few, many], bytes, window));
+            kinds.iter().map(one).collect()
+        }
         Load::Crowd { connections, stay } => {
             let one = |&kind| told(kind, crowd(kind, settings, connections, stay));
             kinds.iter().map(one).collect()
@@ -107,6 +111,29 @@ fn measure(
             kinds.iter().map(one).collect()
         }
     }
+}
+
+/// The figures are those of the many, with both processor times and what they grew by.
+fn growth(
+    kind: Kind,
+    settings: &Settings,
+    connections: [usize; 2],
+    bytes: usize,
+    window: Duration,
+) -> anyhow::Result<Sample> {
+    let mut pair = connections.map(|count| Contender::start(kind, settings, count, bytes, Lifetime::WholeRun));
+    take_turns(&mut pair, window);
+    let [few, many] = pair.map(|contender| contender.and_then(Contender::finish));
+    Ok(with_growth(&few.context("over few connections")?, many.context("over many connections")?))
+}
+
+fn with_growth(few: &Sample, mut many: Sample) -> Sample {
+    if let (Some(&few), Some(many_us)) = (few.get(&Metric::ProcessorUs), many.remove(&Metric::ProcessorUs)) {
+        many.insert(Metric::ProcessorFewUs, few);
+        many.insert(Metric::ProcessorManyUs, many_us);
+        many.insert(Metric::ProcessorGrowth, many_us / few);
+    }
+    many
 }
 
 fn crowd(kind: Kind, settings: &Settings, connections: usize, stay: Stay) -> anyhow::Result<Sample> {
@@ -126,7 +153,7 @@ fn crowd(kind: Kind, settings: &Settings, connections: usize, stay: Stay) -> any
         sample.insert(Metric::ResidentIdleKib, each(held.resident.idle));
         sample.insert(Metric::ResidentUsedKib, each(held.resident.used));
         sample.insert(Metric::IdleUsPerSecond, held.idle_time.as_secs_f64() * 1e6 / hold.as_secs_f64());
-        if let Some(growth) = growth(&held) {
+        if let Some(growth) = resident_growth(&held) {
             sample.insert(Metric::ResidentGrowth, growth);
         }
     }
@@ -134,7 +161,7 @@ fn crowd(kind: Kind, settings: &Settings, connections: usize, stay: Stay) -> any
 }
 
 /// What a second crowd added to the whole process at the first one's peak, in percent of it.
-fn growth(held: &Held) -> Option<f64> {
+fn resident_growth(held: &Held) -> Option<f64> {
     let (first, second) = (held.resident.peak() as f64, held.second.as_ref()?.peak() as f64);
     Some((second - first) / first * 100.0)
 }
@@ -227,11 +254,24 @@ mod tests {
     use crate::load::crowd::Resident;
 
     #[test]
+    fn growth_is_from_few_to_many() {
+        let few = Sample::from([(Metric::ProcessorUs, 4.0), (Metric::P50Us, 9.0)]);
+        let many = Sample::from([(Metric::ProcessorUs, 6.0), (Metric::P50Us, 90.0)]);
+        let expected = Sample::from([
+            (Metric::ProcessorFewUs, 4.0),
+            (Metric::ProcessorManyUs, 6.0),
+            (Metric::ProcessorGrowth, 1.5),
+            (Metric::P50Us, 90.0),
+        ]);
+        assert_eq!(with_growth(&few, many), expected);
+    }
+
+    #[test]
     fn a_second_crowd_is_compared_with_the_first_ones_peak() {
         let first = Resident { idle: 1000, used: 2000 };
         let mut held = Held { resident_before: 500, resident: first, idle_time: Duration::ZERO, second: None };
-        assert_eq!(growth(&held), None);
+        assert_eq!(resident_growth(&held), None);
         held.second = Some(Resident { idle: 2100, used: 1900 });
-        assert_eq!(growth(&held), Some(5.0));
+        assert_eq!(resident_growth(&held), Some(5.0));
     }
 }
