@@ -35,7 +35,8 @@ pub fn help() -> String {
          \x20 --rounds N       rounds, each with new processes, of which the medians are shown (default: 5)\n\
          \x20 --seconds S      how long a server is measured in a round (default: 2)\n\
          \x20 --json FILE      write every round and the medians to FILE\n\
-         \x20 --check          exit with 1 when a target is missed or could not be measured\n\n\
+         \x20 --check          exit with 1 when a target is missed or could not be measured; one that concerns\n\
+         \x20                  a server skipped on this machine does not count\n\n\
          scenarios:\n",
     );
     for scenario in scenario::ALL {
