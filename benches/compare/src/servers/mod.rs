@@ -27,10 +27,11 @@ pub enum Kind {
     Threading,
     ThreadingUntimed,
     Sequential,
+    Reactor,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Epoll,
         Kind::Mio,
         Kind::Tokio,
@@ -40,6 +41,7 @@ impl Kind {
         Kind::Threading,
         Kind::ThreadingUntimed,
         Kind::Sequential,
+        Kind::Reactor,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -53,6 +55,7 @@ impl Kind {
             Kind::Threading => "threading",
             Kind::ThreadingUntimed => "threading-untimed",
             Kind::Sequential => "sequential",
+            Kind::Reactor => "reactor",
         }
     }
 
@@ -67,6 +70,7 @@ impl Kind {
             Kind::Threading => "socketserver::ThreadingTcpServer with its defaults",
             Kind::ThreadingUntimed => "socketserver::ThreadingTcpServer without read and write timeouts",
             Kind::Sequential => "socketserver::TcpServer, one connection after the other",
+            Kind::Reactor => "socketserver::ReactorTcpServer, one thread for all connections",
         }
     }
 }
@@ -124,6 +128,7 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
         Kind::Threading => socketserver::start_threading(settings, true)?,
         Kind::ThreadingUntimed => socketserver::start_threading(settings, false)?,
         Kind::Sequential => socketserver::start_sequential(settings)?,
+        Kind::Reactor => socketserver::start_reactor(settings)?,
     };
     let mut output = io::stdout();
     writeln!(output, "listening on {}", started.address)?;
@@ -146,6 +151,7 @@ fn time_stop(kind: Kind) -> anyhow::Result<Duration> {
     match kind {
         Kind::Threading => socketserver::time_threading_stop(),
         Kind::Sequential => socketserver::time_sequential_stop(),
+        Kind::Reactor => socketserver::time_reactor_stop(),
         _ => anyhow::bail!("{} is not stopped from inside its process, so there is nothing to time", kind.name()),
     }
 }
