@@ -1,4 +1,5 @@
 use std::env;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -23,11 +24,13 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it listens.
     pub fn start(kind: Kind, settings: &Settings) -> anyhow::Result<Server> {
+        let program = settings.program.iter().flat_map(|program| [OsStr::new("--program"), program.as_os_str()]);
         let mut child = itself()?
             .args(["serve", kind.name()])
             .args(["--buffer", &settings.buffer.to_string()])
             .args(["--connections", &settings.connections.to_string()])
             .args(["--cpu", &settings.cpu.to_string()])
+            .args(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
