@@ -57,6 +57,51 @@ impl Address {
     }
 }
 
+#[cfg(unix)]
+impl Address {
+    pub(crate) fn from_unix(address: &std::os::unix::net::SocketAddr) -> Address {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(name) = abstract_name(address) {
+            return Address::Abstract(name.to_vec());
+        }
+        address.as_pathname().map_or(Address::Unnamed, |path| Address::Unix(path.into()))
+    }
+
+    /// For a Unix socket's name; `None` where there is none.
+    pub(crate) fn to_unix(&self) -> Option<socket2::SockAddr> {
+        match self {
+            Address::Unix(path) => socket2::SockAddr::unix(path).ok(),
+            Address::Abstract(name) => {
+                use std::os::unix::ffi::OsStrExt;
+                let name = [&[0], name.as_slice()].concat();
+                socket2::SockAddr::unix(std::ffi::OsStr::from_bytes(&name)).ok()
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(target_os = "android")]
+fn abstract_name(address: &std::os::unix::net::SocketAddr) -> Option<&[u8]> {
+    std::os::android::net::SocketAddrExt::as_abstract_name(address)
+}
+
+#[cfg(target_os = "linux")]
+fn abstract_name(address: &std::os::unix::net::SocketAddr) -> Option<&[u8]> {
+    std::os::linux::net::SocketAddrExt::as_abstract_name(address)
+}
+
+/// On a dual-stack socket IPv4 peers come as IPv4-mapped IPv6 addresses; programs want to know who they are.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) => address,
+        SocketAddr::V6(mapped) => match mapped.ip().to_canonical() {
+            std::net::IpAddr::V4(ip) => SocketAddr::new(ip.into(), mapped.port()),
+            std::net::IpAddr::V6(_) => address,
+        },
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
         Address::Inet(address)

@@ -118,6 +118,7 @@ mod address;
 mod clock;
 mod connection;
 mod control;
+mod datagram;
 mod error;
 pub mod framing;
 mod handler;
@@ -131,12 +132,14 @@ mod stream;
 mod sync;
 mod sys;
 pub mod tcp;
+pub mod udp;
 #[cfg(unix)]
 pub mod unix;
 
 pub use address::Address;
 pub use connection::{Connection, ConnectionWriter, Keepalive, RequestContext};
 pub use control::{ServerHandle, ShutdownReport, Stats};
+pub use datagram::Datagram;
 pub use error::{Error, Phase, Result};
 pub use handler::{handler_fn, Handler, HandlerFn, HandlerResult};
 #[cfg(unix)]
@@ -146,8 +149,9 @@ pub use server::{Cause, Failure, Handled, Overload, Running, Server, Stage};
 pub use stream::{Stream, Wait};
 // Their types are part of this crate's interface.
 pub use tcp::{TcpServer, ThreadingTcpServer};
+pub use udp::{ThreadingUdpServer, UdpServer};
 #[cfg(unix)]
-pub use unix::{ThreadingUnixStreamServer, UnixStreamServer};
+pub use unix::{ThreadingUnixDatagramServer, ThreadingUnixStreamServer, UnixDatagramServer, UnixStreamServer};
 pub use {mio, socket2};
 
 /// The examples in README.md, compiled and run as those in the documentation are.

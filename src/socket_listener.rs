@@ -1,10 +1,14 @@
 //! What TCP and Unix listeners have in common.
 
 use std::io;
+use std::net::IpAddr;
 
-use socket2::{Domain, Socket, Type};
+use socket2::Socket;
 #[cfg(not(windows))]
 use socket2::{SockAddr, SockRef};
+
+use crate::error::Error;
+use crate::net::Endpoint;
 
 /// Clients that the kernel lets wait. 128, which std and Python's newer servers take, made 8,000 clients that came at once
 /// wait up to half a minute, for retransmissions; the kernel cuts it down to its own limit (net.core.somaxconn, 4,096 on
@@ -18,8 +22,14 @@ pub(crate) struct BindOptions {
     pub(crate) backlog: u32,
     /// TCP.
     pub(crate) reuse_address: bool,
+    /// TCP and UDP.
     pub(crate) reuse_port: bool,
     pub(crate) dual_stack: bool,
+    /// UDP.
+    pub(crate) broadcast: bool,
+    pub(crate) multicast: Vec<IpAddr>,
+    /// Datagram sockets.
+    pub(crate) recv_buffer_size: Option<usize>,
     /// Unix sockets.
     pub(crate) mode: u32,
     pub(crate) remove_stale: bool,
@@ -32,15 +42,22 @@ impl Default for BindOptions {
             reuse_address: true,
             reuse_port: false,
             dual_stack: false,
+            broadcast: false,
+            multicast: Vec::new(),
+            recv_buffer_size: None,
             mode: 0o600,
             remove_stale: false,
         }
     }
 }
 
-/// A stream socket, not yet bound.
-pub(crate) fn new_socket(domain: Domain) -> io::Result<Socket> {
-    Socket::new(domain, Type::STREAM, None)
+/// An address that has no IPv6 meaning was to be bound for both families.
+pub(crate) fn no_dual_stack(endpoint: &Endpoint) -> Error {
+    Error::InvalidSetting {
+        setting: "dual_stack",
+        value: format!("true on {endpoint}"),
+        reason: "one socket for both families is an IPv6 one; bind to [::] for all interfaces",
+    }
 }
 
 /// The last steps to a listener: `listen`, and no waiting in `accept`.

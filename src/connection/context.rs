@@ -18,6 +18,9 @@ pub(crate) const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// ceiling of 1,024 connections, none of whose peers reads, this is 256 MiB.
 pub(crate) const DEFAULT_WRITE_QUEUE: usize = 256 * 1024;
 
+/// The longest datagram there is, headers and all, in bytes; nothing longer can come.
+pub(crate) const MOST_PACKET_SIZE: usize = 65_535;
+
 /// What a listener needs to make a request: the server it belongs to and the settings it begins with. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
@@ -45,12 +48,17 @@ impl RequestContext {
         ServerHandle::new(Arc::clone(&self.inner.control))
     }
 
+    /// A datagram has been dropped before it became a request.
+    pub(crate) fn count_dropped(&self) {
+        self.inner.control.counters.dropped.add_one();
+    }
+
     pub(crate) fn settings(&self) -> &StreamSettings {
         &self.inner.settings
     }
 }
 
-/// What a connection begins with.
+/// What a request begins with.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamSettings {
     pub(crate) read_timeout: Option<Duration>,
@@ -63,6 +71,23 @@ pub(crate) struct StreamSettings {
     /// TCP only, as is `keepalive`.
     pub(crate) nodelay: bool,
     pub(crate) keepalive: Option<Keepalive>,
+    /// Datagram servers only.
+    pub(crate) datagrams: DatagramSettings,
+}
+
+/// How datagrams are received.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DatagramSettings {
+    pub(crate) max_packet_size: usize,
+    pub(crate) deliver_truncated: bool,
+    /// How many bytes may be answered to each that was asked.
+    pub(crate) answer_limit: Option<usize>,
+}
+
+impl Default for DatagramSettings {
+    fn default() -> Self {
+        DatagramSettings { max_packet_size: MOST_PACKET_SIZE, deliver_truncated: false, answer_limit: None }
+    }
 }
 
 impl Default for StreamSettings {
@@ -76,6 +101,7 @@ impl Default for StreamSettings {
             write_queue: DEFAULT_WRITE_QUEUE,
             nodelay: true,
             keepalive: None,
+            datagrams: DatagramSettings::default(),
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::stream::Stream;
 
 pub(crate) use close::LINGER;
 pub use context::RequestContext;
-pub(crate) use context::{StreamSettings, DEFAULT_WRITE_TIMEOUT};
+pub(crate) use context::{DatagramSettings, StreamSettings, DEFAULT_WRITE_TIMEOUT, MOST_PACKET_SIZE};
 use deadline::Deadline;
 use input::Input;
 pub use keepalive::Keepalive;

@@ -52,7 +52,7 @@ mod write_status;
 
 pub use arena::Key;
 pub use broadcaster::Broadcaster;
-pub use datagram::{DatagramProtocol, DatagramTransport, ReactorUdp, ReactorUdpBuilder};
+pub use datagram::{DatagramProtocol, DatagramTransport, ReactorUdp};
 pub use framed::{Framed, MessageProtocol};
 pub use protocol::Protocol;
 pub use reactor::{Reactor, Served};

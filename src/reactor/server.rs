@@ -71,6 +71,12 @@ pub struct EventLoops {
     read_while_full: bool,
 }
 
+impl Default for EventLoops {
+    fn default() -> Self {
+        EventLoops { workers: 1, limits: WriteLimits::default(), read_while_full: false }
+    }
+}
+
 /// A server whose connections are served by callbacks, on one thread or a few: see
 /// [`ReactorTcpServer`] and `ReactorUnixServer`.
 ///
@@ -87,7 +93,7 @@ pub struct ReactorServer<L: Listener> {
 impl<L: Listener> ReactorServer<L> {
     /// Begins a server with settings other than the defaults.
     pub fn builder() -> Builder<L, EventLoops> {
-        Builder::new(EventLoops { workers: 1, limits: WriteLimits::default(), read_while_full: false })
+        Builder::new(EventLoops::default())
     }
 
     /// The address it listens on, with the port the system chose if 0 was asked for. asyncio: `server.sockets[0].getsockname()`.
@@ -206,7 +212,7 @@ impl<L: Listener> Builder<L, EventLoops> {
         self
     }
 
-    fn check_reactor(&self) -> Result<()> {
+    pub(super) fn check_reactor(&self) -> Result<()> {
         self.check_common()?;
         match self.dispatch.workers {
             0 => return Err(invalid("workers", 0, "there would be no thread to serve on")),

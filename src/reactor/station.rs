@@ -54,9 +54,13 @@ impl Station {
         }
     }
 
-    pub(crate) fn datagrams(seat: Box<DatagramSeat>, reception: Arc<Reception>) -> Self {
+    pub(crate) fn datagrams(
+        seat: Box<DatagramSeat>,
+        reception: Arc<Reception>,
+        actions: Option<ServiceActions>,
+    ) -> Self {
         let control = Arc::clone(&reception.control);
-        Station { control, reception, door: Door::Datagrams(Some(seat)), actions: None, stopped: false }
+        Station { control, reception, door: Door::Datagrams(Some(seat)), actions, stopped: false }
     }
 
     pub(crate) fn handle(&self) -> ServerHandle {

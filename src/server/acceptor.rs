@@ -38,6 +38,10 @@ pub(crate) struct Acceptor<S: Source> {
     overload: Overload,
     /// Requests that have their places and are yet to be handed over.
     accepted: VecDeque<(S::Request, Slot)>,
+    /// Requests that wait for a place: datagrams, of which the system keeps few.
+    waiting: VecDeque<S::Request>,
+    /// How many may.
+    queue: usize,
     /// Nobody could be found for the last of them, so that the next waits for the back-off too.
     refused: bool,
     /// There was no place the last time.
@@ -87,6 +91,7 @@ impl<S: Source> Acceptor<S> {
         reception: Arc<Reception>,
         context: RequestContext,
         overload: Overload,
+        queue: usize,
     ) -> Self {
         Acceptor {
             listener,
@@ -94,6 +99,8 @@ impl<S: Source> Acceptor<S> {
             context,
             overload,
             accepted: VecDeque::new(),
+            waiting: VecDeque::new(),
+            queue: if S::Request::QUEUED { queue } else { 0 },
             refused: false,
             full: false,
             back_off: BackOff::default(),
@@ -133,9 +140,14 @@ impl<S: Source> Acceptor<S> {
 
     /// Hands over all that has been accepted, and, at a stop, as many more of those in the kernel's queue as there are places for.
     pub(crate) fn take_queue(&mut self, places: usize, taker: &mut impl Takes<S::Request>) {
+        self.place_waiting();
         while let Some((request, slot)) = self.accepted.pop_front() {
             self.hand_over(request, slot, taker);
         }
+        for _ in self.waiting.drain(..) {
+            self.reception.control.counters.dropped.add_one();
+        }
+        self.queue = 0;
         for _ in 0..places {
             match self.turn(1, taker) {
                 Step::Dispatched | Step::TurnedAway | Step::Lost(_) => {}
@@ -151,14 +163,17 @@ impl<S: Source> Acceptor<S> {
 
     /// Accepts until there is nobody left, no place left, or `most` have been, and says what came last.
     fn accept_some(&mut self, most: usize) -> Step {
+        self.place_waiting();
         let room = match self.overload {
             Overload::Wait => self.reception.control.gate.room(),
             Overload::Reject(_) => usize::MAX,
         };
         self.full = room == 0;
-        if self.full {
+        if self.full && self.queue == 0 {
             return Step::Wait(None);
         }
+        // With a queue it goes on: what finds no place waits in it, and what does not fit there is dropped, and counted.
+        let room = if self.queue > 0 { usize::MAX } else { room };
         let mut step = Step::Dispatched;
         for _ in 0..room.min(most).min(ACCEPTS_A_TURN) {
             step = self.accept();
@@ -168,6 +183,16 @@ impl<S: Source> Acceptor<S> {
             }
         }
         step
+    }
+
+    /// Gives places that have become free to requests that wait for one.
+    fn place_waiting(&mut self) {
+        while let Some(request) = self.waiting.pop_front() {
+            match Slot::take(&self.reception.control, request.cut_target()) {
+                Some(slot) => self.accepted.push_back((request, slot)),
+                None => return self.waiting.push_front(request),
+            }
+        }
     }
 
     /// Accepts one request, to be handed over.
@@ -186,6 +211,14 @@ impl<S: Source> Acceptor<S> {
             Some(slot) => {
                 self.accepted.push_back((request, slot));
                 Step::Dispatched
+            }
+            None if self.waiting.len() < self.queue => {
+                self.waiting.push_back(request);
+                Step::TurnedAway
+            }
+            None if self.queue > 0 => {
+                self.reception.control.counters.dropped.add_one();
+                Step::TurnedAway
             }
             None => {
                 self.reception.turn_away(request, Refusal::OverLimit);

@@ -13,6 +13,7 @@ use super::threading::Threading;
 use crate::address::Address;
 use crate::connection::{Connection, StreamSettings};
 use crate::control::ServerHandle;
+use crate::datagram::Datagram;
 use crate::socket_listener::BindOptions;
 
 /// How long a stop waits for the requests under way before it cuts them.
@@ -20,6 +21,9 @@ const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a listener's preparation may take: a handshake over a slow line, not a client that says nothing.
 const DEFAULT_PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many datagrams wait for a thread. In the worst case, all of them of the greatest size, they are 64 MiB.
+const DEFAULT_QUEUE: usize = 1024;
 
 /// A server to be: settings, hooks, then `bind`.
 ///
@@ -52,6 +56,7 @@ pub struct Builder<L: Listener, D> {
     pub(super) max_connections: Option<usize>,
     pub(super) max_per_address: Option<usize>,
     pub(super) overload: Overload,
+    pub(super) queue: usize,
     pub(super) timeout: Option<Duration>,
     pub(super) prepare_timeout: Duration,
     pub(super) drain_timeout: Option<Duration>,
@@ -71,6 +76,7 @@ impl<L: Listener, D> Builder<L, D> {
             max_connections: None,
             max_per_address: None,
             overload: Overload::default(),
+            queue: DEFAULT_QUEUE,
             timeout: None,
             prepare_timeout: DEFAULT_PREPARE_TIMEOUT,
             drain_timeout: Some(DEFAULT_DRAIN_TIMEOUT),
@@ -163,6 +169,7 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
             max_connections: self.max_connections,
             max_per_address: self.max_per_address,
             overload: self.overload,
+            queue: self.queue,
             timeout: self.timeout,
             prepare_timeout: self.prepare_timeout,
             drain_timeout: self.drain_timeout,
@@ -240,6 +247,48 @@ impl<L: Listener<Request = Connection>, D: Dispatch> Builder<L, D> {
     /// Default 256 KiB; in the worst case the memory is this times `max_connections`.
     pub fn write_queue(mut self, bytes: usize) -> Self {
         self.stream.write_queue = bytes;
+        self
+    }
+}
+
+/// What datagram servers have of their own.
+impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
+    /// The longest datagram that is served, in bytes. Longer ones are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), never
+    /// cut, unless [`deliver_truncated`](Builder::deliver_truncated) asks for it. Default 65,535, which is all. Python's
+    /// `max_packet_size`, which is 8,192 and cuts.
+    pub fn max_packet_size(mut self, bytes: usize) -> Self {
+        self.stream.datagrams.max_packet_size = bytes;
+        self
+    }
+
+    /// Whether datagrams longer than `max_packet_size` are served all the same, cut, with [`Datagram::is_truncated`] saying so.
+    /// Default false.
+    pub fn deliver_truncated(mut self, deliver: bool) -> Self {
+        self.stream.datagrams.deliver_truncated = deliver;
+        self
+    }
+
+    /// How many bytes may be answered to each byte of a request, all its answers together; more is an error of
+    /// [`reply`](Datagram::reply). Default: no limit. A server that strangers can reach, and whose answers are longer than the
+    /// requests, can be made to flood a third party with them, whose address a request bears; QUIC allows three (RFC 9000, 8.1).
+    pub fn answer_limit(mut self, times: impl Into<Option<usize>>) -> Self {
+        self.stream.datagrams.answer_limit = times.into();
+        self
+    }
+
+    /// The system's receive buffer (SO_RCVBUF), in bytes: what of a burst is kept while nobody receives. Default: the system's, on Linux
+    /// 208 KiB, of which a small datagram takes 768 bytes; the most is `net.core.rmem_max`.
+    pub fn recv_buffer_size(mut self, bytes: usize) -> Self {
+        self.options.recv_buffer_size = Some(bytes);
+        self
+    }
+}
+
+impl<L: Listener<Request = Datagram>> Builder<L, Threading> {
+    /// How many datagrams may wait for a thread when all of `max_connections` are busy. Default 1,024; zero leaves them in the system's
+    /// buffer. More are dropped and counted in [`Stats::dropped`](crate::Stats::dropped).
+    pub fn queue(mut self, datagrams: usize) -> Self {
+        self.queue = datagrams;
         self
     }
 }

@@ -14,7 +14,7 @@ use super::service::{erase, Service};
 use super::service_actions::ServiceActions;
 use super::{Server, State, LISTENER};
 use crate::address::Address;
-use crate::connection::{not_zero, RequestContext};
+use crate::connection::{not_zero, RequestContext, MOST_PACKET_SIZE};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::handler::Handler;
@@ -75,16 +75,25 @@ impl<L: Listener, D> Builder<L, D> {
         Control::new(address, limit, self.drain_timeout, self.block_on_close)
     }
 
+    pub(crate) fn reception(&mut self, control: Arc<Control>) -> Reception {
+        Reception::new(control, std::mem::take(&mut self.hooks), self.max_per_address, self.overload)
+    }
+
+    pub(crate) fn take_service_actions(&mut self) -> Option<ServiceActions> {
+        self.service_actions.take().map(|(interval, hook)| ServiceActions::new(interval, hook))
+    }
+
     /// Composes the accepting side, and gives back the strategy that is to serve what it accepts.
-    pub(crate) fn front<S: Source>(self, listener: S, control: Arc<Control>) -> (Front<S>, D) {
+    pub(crate) fn front<S: Source>(mut self, listener: S, control: Arc<Control>) -> (Front<S>, D) {
         let listener = Arc::new(Mutex::new(Some(listener)));
         let closes = Arc::clone(&listener);
         control.set_listener_closer(move || drop(lock(&closes).take()));
-        let reception = Reception::new(Arc::clone(&control), self.hooks, self.max_per_address, self.overload);
+        let reception = self.reception(Arc::clone(&control));
+        let service_actions = self.take_service_actions();
         let context = RequestContext::new(control, self.stream);
         let front = Front {
-            acceptor: Acceptor::new(listener, Arc::new(reception), context, self.overload),
-            service_actions: self.service_actions.map(|(interval, hook)| ServiceActions::new(interval, hook)),
+            acceptor: Acceptor::new(listener, Arc::new(reception), context, self.overload, self.queue),
+            service_actions,
         };
         (front, self.dispatch)
     }
@@ -140,6 +149,10 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
                 return Err(invalid(setting, 0, "nothing would ever fit"));
             }
         }
+        if self.stream.datagrams.max_packet_size > MOST_PACKET_SIZE {
+            let reason = "no datagram has more than 65,535 bytes";
+            return Err(invalid("max_packet_size", self.stream.datagrams.max_packet_size, reason));
+        }
         self.dispatch.check()?;
         if self.prepare_timeout.is_zero() {
             return Err(invalid("prepare_timeout", "zero", "nothing could ever be prepared in time"));
@@ -169,6 +182,10 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         let preparation = listener.preparation();
         let prepare_timeout = self.prepare_timeout;
         let (timeout, handle_timeout) = (self.timeout, self.handle_timeout.take());
+        if self.dispatch.runs_inline() {
+            // While one is served nobody is there to take others in.
+            self.queue = 0;
+        }
         let (front, dispatch) = self.front(listener, Arc::clone(&control));
         let reception = Arc::clone(&front.acceptor.reception);
         let service = Service { reception, handler: erase(handler), preparation, prepare_timeout };

@@ -56,7 +56,6 @@ pub use dispatch::{Dispatch, Job, Refused};
 pub use failure::{Cause, Failure, Stage};
 pub(crate) use guard::guarded;
 pub use handled::Handled;
-pub(crate) use hooks::Hooks;
 use hooks::ServerHook;
 use jobs::Jobs;
 pub(crate) use listener::Source;
@@ -249,6 +248,14 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
         let report = if self.control.gate.claim_drain() { self.control.drain() } else { self.control.wait_report() };
         self.stop_dispatch();
         report
+    }
+
+    /// Does something with the listener, while it is open.
+    pub(crate) fn with_listener<T>(&self, work: impl FnOnce(&L) -> io::Result<T>) -> io::Result<T> {
+        match &*lock(&self.acceptor.listener) {
+            Some(listener) => work(listener),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// No request will come any more.

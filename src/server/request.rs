@@ -3,6 +3,7 @@
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::control::Target;
+use crate::datagram::Datagram;
 use std::time::Instant;
 
 /// What a listener accepts and a [`Handler`](crate::Handler) serves. Implemented by this crate's request types only; a listener of
@@ -16,6 +17,9 @@ pub(crate) mod sealed {
 
     /// What is asked of whatever is accepted, before anybody serves it.
     pub trait Arrival: Send + 'static {
+        /// Whether it is kept in a queue of the server's own while there is no place for it, because what the system keeps is little and
+        /// is lost unseen.
+        const QUEUED: bool = false;
         fn peer(&self) -> &Address;
         /// What a stop may have to cut.
         fn cut_target(&self) -> Target;
@@ -39,6 +43,8 @@ pub(crate) mod sealed {
 }
 
 impl Request for Connection {}
+
+impl Request for Datagram {}
 
 impl sealed::Arrival for Connection {
     fn peer(&self) -> &Address {
@@ -69,5 +75,39 @@ impl sealed::Steps for Connection {
 
     fn close(&mut self) -> std::io::Result<()> {
         self.close_gracefully()
+    }
+}
+
+impl sealed::Arrival for Datagram {
+    const QUEUED: bool = true;
+
+    fn peer(&self) -> &Address {
+        Datagram::peer(self)
+    }
+
+    /// There is no connection to cut.
+    fn cut_target(&self) -> Target {
+        None
+    }
+
+    fn turn_away(&mut self, farewell: &[u8]) {
+        self.turn_away_now(farewell);
+    }
+
+    fn turn_away_now(&mut self, farewell: &[u8]) {
+        if !farewell.is_empty() {
+            let _ = self.try_reply(farewell);
+        }
+    }
+}
+
+impl sealed::Steps for Datagram {
+    fn within(&mut self, _: Instant, step: &mut dyn FnMut(&mut Self) -> std::io::Result<()>) -> std::io::Result<()> {
+        // It has come already, whole.
+        step(self)
+    }
+
+    fn close(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }

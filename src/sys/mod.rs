@@ -6,7 +6,7 @@ use std::io;
 
 pub(crate) use shareable::Shareable;
 
-/// What a failed accept means for the listener.
+/// What a failed accept, or a failed receive on a datagram socket, means for the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AcceptClass {
     /// Nobody is waiting.
@@ -25,6 +25,8 @@ pub(crate) fn classify_accept(error: &io::Error) -> AcceptClass {
         io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {
             return AcceptClass::NextOne
         }
+        // On a datagram socket: an earlier answer found nobody (ICMP port unreachable).
+        io::ErrorKind::ConnectionRefused => return AcceptClass::NextOne,
         // EPERM: a firewall rule forbids that one connection.
         io::ErrorKind::PermissionDenied => return AcceptClass::NextOne,
         // On Apple's systems also what comes of preparing the socket of a client that has gone already.
@@ -47,8 +49,8 @@ pub(crate) fn connect_has_begun(error: &io::Error) -> bool {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod errno {
     pub(super) const IN_PROGRESS: i32 = 115;
-    /// EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT.
-    pub(super) const NEXT_ONE: &[i32] = &[71, 100, 92, 112, 64, 113, 101, 110];
+    /// EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EMSGSIZE.
+    pub(super) const NEXT_ONE: &[i32] = &[71, 100, 92, 112, 64, 113, 101, 110, 90];
     /// EBADF, EFAULT, EINVAL, ENOTSOCK, EOPNOTSUPP.
     pub(super) const FATAL: &[i32] = &[9, 14, 22, 88, 95];
 }
@@ -56,8 +58,8 @@ mod errno {
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 mod errno {
     pub(super) const IN_PROGRESS: i32 = 36;
-    /// EPROTO (macOS, then FreeBSD, OpenBSD, NetBSD), ENETDOWN, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT.
-    pub(super) const NEXT_ONE: &[i32] = &[100, 92, 95, 96, 50, 64, 65, 51, 60];
+    /// EPROTO (macOS, then FreeBSD, OpenBSD, NetBSD), ENETDOWN, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EMSGSIZE.
+    pub(super) const NEXT_ONE: &[i32] = &[100, 92, 95, 96, 50, 64, 65, 51, 60, 40];
     /// EBADF, EFAULT, EINVAL, ENOTSOCK.
     pub(super) const FATAL: &[i32] = &[9, 14, 22, 38];
 }
@@ -65,8 +67,8 @@ mod errno {
 #[cfg(windows)]
 mod errno {
     pub(super) const IN_PROGRESS: i32 = 10036;
-    /// WSAENETDOWN.
-    pub(super) const NEXT_ONE: &[i32] = &[10050];
+    /// WSAENETDOWN, WSAEMSGSIZE, WSAENETRESET.
+    pub(super) const NEXT_ONE: &[i32] = &[10050, 10040, 10052];
     /// WSAEBADF, WSAEFAULT, WSAEINVAL, WSAENOTSOCK, WSAEOPNOTSUPP.
     pub(super) const FATAL: &[i32] = &[10009, 10014, 10022, 10038, 10045];
 }
@@ -116,6 +118,8 @@ mod tests {
             (71, AcceptClass::NextOne),    // EPROTO
             (1, AcceptClass::NextOne),     // EPERM
             (100, AcceptClass::NextOne),   // ENETDOWN
+            (111, AcceptClass::NextOne),   // ECONNREFUSED
+            (90, AcceptClass::NextOne),    // EMSGSIZE
             (24, AcceptClass::Shortage),   // EMFILE
             (23, AcceptClass::Shortage),   // ENFILE
             (105, AcceptClass::Shortage),  // ENOBUFS

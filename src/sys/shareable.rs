@@ -68,6 +68,13 @@ impl<S: Source + std::os::fd::AsRawFd> Shareable<S> {
         registry.reregister(&mut mio::unix::SourceFd(&self.0.as_raw_fd()), token, interest)
     }
 
+    pub(crate) fn as_sock_ref(&self) -> socket2::SockRef<'_>
+    where
+        S: std::os::fd::AsFd,
+    {
+        socket2::SockRef::from(&self.0)
+    }
+
     pub(crate) fn into_inner(self) -> S {
         self.0
     }

@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::Interest;
-use socket2::{Domain, SockAddr, SockRef, Socket};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-use crate::address::Address;
+use crate::address::{canonical, Address};
 use crate::connection::{Connection, RequestContext, StreamSettings};
 use crate::error::{Error, Result};
 use crate::net::ToEndpoint;
 use crate::server::{AcceptError, Listener, Readiness};
 #[cfg(not(windows))]
 use crate::socket_listener::accept;
-use crate::socket_listener::{listen, new_socket, BindOptions};
+use crate::socket_listener::{listen, no_dual_stack, BindOptions};
 use crate::socket_stream::{KernelTimeouts, SocketStream};
 use crate::sys;
 
@@ -44,11 +44,7 @@ impl TcpListener {
         }
         Err(match last {
             Some(error) => failed(error),
-            None => Error::InvalidSetting {
-                setting: "dual_stack",
-                value: format!("true on {endpoint}"),
-                reason: "one socket for both families is an IPv6 one; bind to [::] for all interfaces",
-            },
+            None => no_dual_stack(&endpoint),
         })
     }
 
@@ -63,7 +59,7 @@ fn bind_one(
     options: &BindOptions,
     stream: &StreamSettings,
 ) -> io::Result<(Socket, Option<KernelTimeouts>)> {
-    let socket = new_socket(Domain::for_address(address))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
         // Said both ways: what the system does by itself differs.
         socket.set_only_v6(!options.dual_stack)?;
@@ -125,17 +121,6 @@ fn apply(socket: &Socket, stream: &StreamSettings) -> io::Result<()> {
     match &stream.keepalive {
         Some(keepalive) => keepalive.apply(socket),
         None => Ok(()),
-    }
-}
-
-/// On a dual-stack socket IPv4 peers come as IPv4-mapped IPv6 addresses; programs want to know who they are.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(_) => address,
-        SocketAddr::V6(mapped) => match mapped.ip().to_canonical() {
-            std::net::IpAddr::V4(ip) => SocketAddr::new(ip.into(), mapped.port()),
-            std::net::IpAddr::V6(_) => address,
-        },
     }
 }
 

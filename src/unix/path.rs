@@ -3,10 +3,65 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::error::{Error, Result};
+use crate::socket_listener::BindOptions;
+
+/// The longest path a Unix socket can have, in bytes: what is left of 108 after a NUL (unix(7)); 104 on the BSDs.
+const MAX_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
+
+/// Binds a socket of that type to a path, and makes a listener of it.
+///
+/// `finish` is what makes it one, such as `listen`; a path that is to be replaced where it is stale is locked until then, when it can be
+/// told from a stale one.
+pub(crate) fn bind_path<T>(
+    path: &Path,
+    kind: Type,
+    options: &BindOptions,
+    finish: impl FnOnce(Socket, Option<BoundPath>) -> io::Result<T>,
+) -> Result<T> {
+    check_path(path)?;
+    let bind = || {
+        let socket = Socket::new(Domain::UNIX, kind, None)?;
+        if path.as_os_str().as_bytes().first() == Some(&0) {
+            socket.bind(&SockAddr::unix(path)?)?;
+            return finish(socket, None);
+        }
+        let lock = if options.remove_stale { PathLock::take(path)? } else { None };
+        if lock.is_some() {
+            remove_stale(path)?;
+        }
+        let (socket, bound) = BoundPath::bind(socket, path, options.mode)?;
+        finish(socket, Some(bound))
+    };
+    bind().map_err(|source| {
+        let source = match source.kind() {
+            io::ErrorKind::AddrInUse => io::Error::new(source.kind(), in_use(path)),
+            _ => source,
+        };
+        Error::Bind { address: path.display().to_string(), source }
+    })
+}
+
+fn check_path(path: &Path) -> Result<()> {
+    let bytes = path.as_os_str().as_bytes();
+    let reason = match bytes {
+        [] => "a Unix socket needs a path".to_owned(),
+        // Linux's abstract names may contain anything.
+        [0, ..] if cfg!(any(target_os = "linux", target_os = "android")) => return Ok(()),
+        _ if bytes.contains(&0) => "a path cannot contain a NUL".to_owned(),
+        _ if bytes.len() > MAX_PATH => {
+            format!("the path of a Unix socket has at most {MAX_PATH} bytes, this one has {}", bytes.len())
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidAddress { address: path.display().to_string(), reason })
+}
 
 /// A path that this process has bound, unlinked on drop if it is still the same file.
 #[derive(Debug)]
@@ -32,7 +87,7 @@ impl Identity {
 
 impl BoundPath {
     /// Binds `socket` to `path`, with that mode from the first moment.
-    pub(crate) fn bind(socket: Socket, path: &Path, mode: u32) -> io::Result<(Socket, BoundPath)> {
+    fn bind(socket: Socket, path: &Path, mode: u32) -> io::Result<(Socket, BoundPath)> {
         // The program may change its working directory before the path is to be unlinked.
         let absolute = if path.is_absolute() { path.to_path_buf() } else { std::env::current_dir()?.join(path) };
         // On Linux the file that bind makes has the mode of the socket's descriptor, less the umask, so nobody can get in between.
@@ -69,7 +124,7 @@ impl Drop for BoundPath {
 
 /// Removes a socket that nobody listens on, left behind by a server that was killed. Does nothing about any other file, and
 /// nothing if there is none: `bind` will say what is wrong.
-pub(crate) fn remove_stale(path: &Path) -> io::Result<()> {
+fn remove_stale(path: &Path) -> io::Result<()> {
     let Ok((identity, metadata)) = Identity::of(path) else { return Ok(()) };
     if !metadata.file_type().is_socket() || !is_ours(&metadata) || !is_deserted(path)? {
         return Ok(());
@@ -82,7 +137,7 @@ pub(crate) fn remove_stale(path: &Path) -> io::Result<()> {
 }
 
 /// Why a path is in use.
-pub(crate) fn in_use(path: &Path) -> &'static str {
+fn in_use(path: &Path) -> &'static str {
     match Identity::of(path) {
         Ok((_, metadata)) if !metadata.file_type().is_socket() => "there is a file that is no socket",
         Ok(_) if is_deserted(path).unwrap_or(false) => {
@@ -97,7 +152,8 @@ fn is_deserted(path: &Path) -> io::Result<bool> {
     // Without waiting: a server whose queue is full lives too.
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     probe.set_nonblocking(true)?;
-    // Anything but a refusal means that somebody is there, or may be: a full queue, a file one may not open, a datagram socket.
+    // Anything but a refusal means that somebody is there, or may be: a full queue, a file one may not open, a datagram socket. One that
+    // nobody holds refuses whatever its type was.
     Ok(matches!(probe.connect(&SockAddr::unix(path)?), Err(error) if error.kind() == io::ErrorKind::ConnectionRefused))
 }
 
@@ -113,7 +169,7 @@ fn is_ours(file: &fs::Metadata) -> bool {
 /// gives it back when the process ends, however it ends, and no file is left behind. Only Linux has such names; elsewhere
 /// there is no lock, and servers that share a path must not be started at the same moment.
 #[derive(Debug)]
-pub(crate) struct PathLock {
+struct PathLock {
     #[allow(dead_code)] // held for its drop
     socket: Option<Socket>,
 }
@@ -121,7 +177,7 @@ pub(crate) struct PathLock {
 impl PathLock {
     /// Waits for the lock, for a time: whoever has it is between two system calls. `None` when that does not help, as where
     /// somebody holds the name to be a nuisance; then nothing may be removed.
-    pub(crate) fn take(path: &Path) -> io::Result<Option<PathLock>> {
+    fn take(path: &Path) -> io::Result<Option<PathLock>> {
         if !cfg!(any(target_os = "linux", target_os = "android")) {
             return Ok(Some(PathLock { socket: None }));
         }

@@ -7,5 +7,5 @@ mod transport;
 
 pub use protocol::DatagramProtocol;
 pub(crate) use seat::DatagramSeat;
-pub use server::{ReactorUdp, ReactorUdpBuilder};
+pub use server::ReactorUdp;
 pub use transport::DatagramTransport;

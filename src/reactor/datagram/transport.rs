@@ -9,6 +9,7 @@ use std::sync::Arc;
 use mio::net::UdpSocket;
 
 use crate::control::{Control, ServerHandle};
+use crate::datagram::check_length;
 
 /// The most that may wait for room in the system's buffer, in bytes; more is dropped and counted. It seldom comes to waiting, because
 /// a datagram that the network does not take is dropped there.
@@ -16,10 +17,6 @@ const MOST_WAITING: usize = 1024 * 1024;
 
 /// What a waiting datagram costs beside its bytes.
 const OVERHEAD: usize = 64;
-
-/// The longest payload of a UDP datagram over IPv4; over IPv6 it is 20 bytes more (RFC 768, RFC 8200).
-const MOST_V4: usize = 65_507;
-const MOST_V6: usize = 65_527;
 
 /// The socket, as its [`DatagramProtocol`](super::DatagramProtocol) sees it. asyncio's `DatagramTransport`.
 pub struct DatagramTransport {
@@ -48,11 +45,7 @@ impl DatagramTransport {
             let reason = format!("cannot send to {peer}: the socket on {} is closing", self.local_addr);
             return Err(io::Error::new(io::ErrorKind::NotConnected, reason));
         }
-        let most = if peer.is_ipv4() { MOST_V4 } else { MOST_V6 };
-        if data.len() > most {
-            let reason = format!("a datagram to {peer} has at most {most} bytes, not {}", data.len());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-        }
+        check_length(data, peer)?;
         if self.waiting.is_empty() {
             match self.send_now(data, peer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

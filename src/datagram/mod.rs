@@ -1,0 +1,192 @@
+//! [`Datagram`] and the sockets it comes through.
+
+mod receiver;
+mod socket;
+
+use std::fmt;
+use std::io::{self, BufRead, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+
+use socket2::SockRef;
+
+use crate::address::Address;
+use crate::connection::RequestContext;
+use crate::control::ServerHandle;
+
+pub(crate) use receiver::Receiver;
+pub(crate) use socket::{check_length, DatagramSocket, Sender};
+
+/// A datagram: the request of a UDP or Unix datagram server. Python's `request` of a `UDPServer`, which is the data and the socket.
+///
+/// [`data`](Datagram::data) is the whole of it, and [`reply`](Datagram::reply) answers it, as often as you like or not at all. It can also
+/// be read like a stream that ends ([`Read`], [`BufRead`]), as Python's `rfile`.
+///
+/// ```
+/// use socketserver::{handler_fn, Datagram, UdpServer};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shout = |request: &mut Datagram| Ok(request.reply(&request.data().to_ascii_uppercase())?);
+/// let running = UdpServer::bind("127.0.0.1:0", handler_fn(shout))?.spawn()?;
+///
+/// let client = std::net::UdpSocket::bind("127.0.0.1:0")?;
+/// client.connect(running.local_addr())?;
+/// client.send(b"hello")?;
+/// let mut answer = [0; 16];
+/// let count = client.recv(&mut answer)?;
+/// assert_eq!(&answer[..count], b"HELLO");
+/// running.stop()?;
+/// # Ok(()) }
+/// ```
+pub struct Datagram {
+    data: Vec<u8>,
+    /// What of the data has been read, or does not belong to it.
+    read: usize,
+    /// Where the data begins: behind what a wrapper of the handler has taken off.
+    start: usize,
+    truncated: bool,
+    peer: Address,
+    sender: Sender,
+    socket: Arc<DatagramSocket>,
+    context: RequestContext,
+    /// What goes before every answer.
+    answer_prefix: Vec<u8>,
+    /// How many bytes of answers have been sent, and how many may be.
+    answered: AtomicUsize,
+    answer_limit: usize,
+}
+
+impl Datagram {
+    pub(crate) fn new(
+        data: Vec<u8>,
+        truncated: bool,
+        sender: Sender,
+        socket: &Arc<DatagramSocket>,
+        context: &RequestContext,
+        answer_limit: usize,
+    ) -> Self {
+        Datagram {
+            data,
+            read: 0,
+            start: 0,
+            truncated,
+            peer: sender.address(),
+            sender,
+            socket: Arc::clone(socket),
+            context: context.clone(),
+            answer_prefix: Vec::new(),
+            answered: AtomicUsize::new(0),
+            answer_limit,
+        }
+    }
+
+    /// What was sent. It may be empty: that is a datagram too.
+    pub fn data(&self) -> &[u8] {
+        self.data.get(self.start..).unwrap_or_default()
+    }
+
+    /// Who sent it. Python's `client_address`. A Unix socket that did not bind has no name, and cannot be answered.
+    pub fn peer_addr(&self) -> Address {
+        self.peer.clone()
+    }
+
+    pub(crate) fn peer(&self) -> &Address {
+        &self.peer
+    }
+
+    /// The address the server is bound to. Where that is a wildcard, it does not say which of the host's addresses the datagram was sent
+    /// to: that takes control messages, for which std and socket2 have no safe call. Bind one server to each address instead.
+    pub fn local_addr(&self) -> Address {
+        self.context.server().local_addr()
+    }
+
+    /// Whether it was longer than `max_packet_size`, and the rest of it is lost. Such datagrams are dropped and counted unless the
+    /// builder's `deliver_truncated` asks for them.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// The server this datagram came to. Python's `self.server`.
+    pub fn server(&self) -> ServerHandle {
+        self.context.server()
+    }
+
+    /// The socket, with every option that socket2 knows.
+    pub fn socket(&self) -> SockRef<'_> {
+        self.socket.as_sock_ref()
+    }
+
+    /// Sends an answer, which may be empty, from the server's socket. Nothing is sent unless this is called. Python's
+    /// `socket.sendto(data, self.client_address)`.
+    ///
+    /// Where the system's buffer is full, or on a Unix socket the receiver's, it waits for up to 30 seconds.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] where it is longer than a datagram can be (65,507 bytes over IPv4), before anything is sent;
+    /// [`io::ErrorKind::NotConnected`] where the sender has no address to answer to; [`io::ErrorKind::PermissionDenied`] where it
+    /// would go past the builder's `answer_limit`; [`io::ErrorKind::TimedOut`]; whatever the system says.
+    pub fn reply(&self, answer: &[u8]) -> io::Result<()> {
+        if self.answer_prefix.is_empty() {
+            return self.send(answer);
+        }
+        self.send(&[&self.answer_prefix, answer].concat())
+    }
+
+    fn send(&self, answer: &[u8]) -> io::Result<()> {
+        let before = self.answered.fetch_add(answer.len(), Ordering::Relaxed);
+        if before.saturating_add(answer.len()) > self.answer_limit {
+            self.answered.fetch_sub(answer.len(), Ordering::Relaxed);
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!(
+                    "an answer of {} bytes to {} would go past the limit of {} for a request of {}",
+                    answer.len(),
+                    self.peer,
+                    self.answer_limit,
+                    self.data.len()
+                ),
+            ));
+        }
+        self.socket.send(answer, &self.sender)
+    }
+
+    /// Sends an answer if there is room for it.
+    pub(crate) fn try_reply(&self, answer: &[u8]) -> io::Result<()> {
+        self.socket.try_send(answer, &self.sender)
+    }
+
+    /// Takes so many bytes off the front, which then go before every answer.
+    pub(crate) fn take_envelope(&mut self, bytes: usize) {
+        self.answer_prefix = self.data.get(..bytes).unwrap_or_default().to_vec();
+        self.start = bytes.min(self.data.len());
+        self.read = self.start;
+    }
+}
+
+impl Read for Datagram {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = Read::read(&mut self.fill_buf()?, buf)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for Datagram {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(self.data.get(self.read..).unwrap_or_default())
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.read = self.read.saturating_add(amount).min(self.data.len());
+    }
+}
+
+impl fmt::Debug for Datagram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Datagram")
+            .field("peer", &self.peer)
+            .field("len", &self.data().len())
+            .field("truncated", &self.truncated)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,137 @@
+//! [`DatagramSocket`] and [`Sender`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::net::UdpSocket;
+#[cfg(unix)]
+use mio::net::UnixDatagram;
+use mio::{Interest, Registry, Token};
+use socket2::SockRef;
+
+use crate::address::Address;
+use crate::connection::DEFAULT_WRITE_TIMEOUT;
+use crate::error::{Error, Phase};
+use crate::sys::Shareable;
+
+/// The longest payload of a UDP datagram over IPv4; over IPv6 it is 20 bytes more (RFC 768, RFC 8200).
+const MOST_V4: usize = 65_507;
+const MOST_V6: usize = 65_527;
+
+/// How often room is looked for where the system takes no more: there is no event for it on a socket that others wait on, and on a Unix
+/// socket none at all for the receiver's queue.
+const RETRY_MIN: Duration = Duration::from_millis(1);
+const RETRY_MAX: Duration = Duration::from_millis(20);
+
+/// A non-blocking datagram socket, which requests answer through and the server receives from.
+#[derive(Debug)]
+pub(crate) enum DatagramSocket {
+    Udp(Shareable<UdpSocket>),
+    #[cfg(unix)]
+    Unix(Shareable<UnixDatagram>),
+}
+
+/// Where an answer goes: the sender's address as the system gave it.
+#[derive(Debug, Clone)]
+pub(crate) enum Sender {
+    Inet(SocketAddr),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::SocketAddr),
+}
+
+impl Sender {
+    pub(crate) fn address(&self) -> Address {
+        match self {
+            Sender::Inet(address) => Address::Inet(crate::address::canonical(*address)),
+            #[cfg(unix)]
+            Sender::Unix(address) => Address::from_unix(address),
+        }
+    }
+
+    /// Nobody can send from port 0, so nobody can be answered there; datagrams that claim to come from it are forged.
+    pub(crate) fn is_forged(&self) -> bool {
+        matches!(self, Sender::Inet(address) if address.port() == 0)
+    }
+}
+
+impl DatagramSocket {
+    pub(crate) fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
+        match self {
+            DatagramSocket::Udp(socket) => socket.register(registry, token, Interest::READABLE),
+            #[cfg(unix)]
+            DatagramSocket::Unix(socket) => socket.register(registry, token, Interest::READABLE),
+        }
+    }
+
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Sender)> {
+        match self {
+            DatagramSocket::Udp(socket) => {
+                socket.with(|socket| socket.recv_from(buffer)).map(|(count, sender)| (count, Sender::Inet(sender)))
+            }
+            #[cfg(unix)]
+            DatagramSocket::Unix(socket) => {
+                socket.with(|socket| socket.recv_from(buffer)).map(|(count, sender)| (count, Sender::Unix(sender)))
+            }
+        }
+    }
+
+    /// Sends a datagram, waiting for room for as long as a write may wait.
+    pub(crate) fn send(&self, data: &[u8], to: &Sender) -> io::Result<()> {
+        let mut retry = RETRY_MIN;
+        let mut deadline = None;
+        loop {
+            let sent = self.try_send(data, to);
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            let now = Instant::now();
+            if *deadline.get_or_insert(now + DEFAULT_WRITE_TIMEOUT) <= now {
+                let address = to.address().to_string();
+                return Err(Error::Timeout { phase: Phase::Write, address, after: DEFAULT_WRITE_TIMEOUT }.into());
+            }
+            std::thread::sleep(retry);
+            retry = (retry * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Sends a datagram if there is room.
+    pub(crate) fn try_send(&self, data: &[u8], to: &Sender) -> io::Result<()> {
+        match (self, to) {
+            (DatagramSocket::Udp(socket), Sender::Inet(peer)) => {
+                check_length(data, *peer)?;
+                socket.with(|socket| socket.send_to(data, *peer)).map(drop)
+            }
+            #[cfg(unix)]
+            (DatagramSocket::Unix(socket), Sender::Unix(peer)) => {
+                let address = Address::from_unix(peer).to_unix().ok_or_else(|| {
+                    let reason = "the sender's socket has no name that an answer could be sent to (it did not bind)";
+                    io::Error::new(io::ErrorKind::NotConnected, reason)
+                })?;
+                socket.with(|socket| SockRef::from(socket).send_to(data, &address)).map(drop)
+            }
+            #[cfg(unix)]
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    pub(crate) fn as_sock_ref(&self) -> SockRef<'_> {
+        match self {
+            DatagramSocket::Udp(socket) => socket.as_sock_ref(),
+            #[cfg(unix)]
+            DatagramSocket::Unix(socket) => socket.as_sock_ref(),
+        }
+    }
+}
+
+/// Finds a payload that no datagram can hold, before the system does, which says it less clearly.
+pub(crate) fn check_length(data: &[u8], peer: SocketAddr) -> io::Result<()> {
+    let most = if peer.is_ipv4() { MOST_V4 } else { MOST_V6 };
+    if data.len() <= most {
+        return Ok(());
+    }
+    let reason = format!("a datagram to {peer} has at most {most} bytes, not {}", data.len());
+    Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+}
