@@ -165,6 +165,17 @@ fn nobody_is_at_port_zero() {
     assert!(error.to_string().starts_with("cannot connect to 127.0.0.1:0: "), "{error}");
 }
 
+/// A broadcast address of this machine's own, which TCP cannot reach.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_the_system_refuses_at_once_is_told_with_its_address() {
+    let _watchdog = watchdog();
+    let address: SocketAddr = "127.255.255.255:80".parse().unwrap();
+    let error = connect_nonblocking(address).unwrap_err();
+    assert!(matches!(&error, Error::Connect { attempts, .. } if attempts.len() == 1), "{error:?}");
+    assert!(error.to_string().starts_with("cannot connect to 127.255.255.255:80: "), "{error}");
+}
+
 #[cfg(target_os = "linux")]
 mod silence {
     use std::io;

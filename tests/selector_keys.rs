@@ -6,10 +6,10 @@ mod common;
 mod selecting;
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{own_address, watchdog, LONG};
-use selecting::{assert_unknown, look, seen, udp, R, RW, W};
+use selecting::{assert_unknown, look, seen, udp, MOMENT, R, RW, W};
 use socketserver::mio::net::{TcpListener, UdpSocket};
 use socketserver::reactor::{Key, Selector};
 use socketserver::Error;
@@ -118,8 +118,15 @@ fn events_of_a_lost_socket_are_nobodys() {
     selector.remove(old).unwrap();
     let new = selector.register(newcomer, R, "new").unwrap();
     assert_eq!(look(&mut selector), []);
-    peer.write_all(b"x").unwrap();
-    assert_eq!(look(&mut selector), []);
+    for _ in 0..3 {
+        peer.write_all(b"x").unwrap();
+        assert_eq!(look(&mut selector), []);
+        // Nor do they end a wait.
+        peer.write_all(b"x").unwrap();
+        let started = Instant::now();
+        assert_eq!(seen(&selector.select(Some(MOMENT)).unwrap()), []);
+        assert!(started.elapsed() >= MOMENT);
+    }
     other.write_all(b"x").unwrap();
     assert_eq!(look(&mut selector), [(new, "r")]);
 }

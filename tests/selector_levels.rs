@@ -312,6 +312,10 @@ fn a_half_close_of_a_unix_stream_breaks_no_writer() {
     let key = selector.register(stream, W, ()).unwrap();
     peer.shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(look(&mut selector), []);
+    // Nor where the end is of interest too.
+    selector.modify(key, RW).unwrap();
+    assert_eq!(look(&mut selector), [(key, "r")]);
+    selector.modify(key, W).unwrap();
     while peer.read(&mut [0; 4096]).is_ok() {}
     assert_eq!(look(&mut selector), [(key, "w")]);
     // The whole close does.

@@ -140,6 +140,12 @@ fn a_cancelled_one_does_not_come() {
     busy(TICK);
     assert_eq!(selector.remove(key).unwrap(), "due");
     assert_eq!(look(&mut selector), []);
+    // And hides none of those that are due behind it.
+    let due: Vec<Key> = (0..10).map(|_| selector.set_timer(Duration::ZERO, "due").unwrap()).collect();
+    for key in &due[..9] {
+        selector.remove(*key).unwrap();
+    }
+    assert_eq!(look(&mut selector), [(due[9], "t")]);
     // One of an old key cancels none of those that came after it.
     let other = selector.set_timer(TICK, "other").unwrap();
     selector.remove(key).unwrap_err();
