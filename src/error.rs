@@ -97,6 +97,19 @@ pub enum Error {
         reason: String,
     },
 
+    /// More would have waited to be sent than the hard limit of the write buffer allows: the peer does not read. Kind:
+    /// [`std::io::ErrorKind::ConnectionAborted`].
+    #[error(
+        "connection with {address} closed: more than {limit} bytes would have waited to be sent \
+         (a peer that does not read, or an answer to be written in pieces?)"
+    )]
+    WriteBufferFull {
+        /// The peer.
+        address: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
+
     /// A line or a frame broke its limit or its form. Kind: [`std::io::ErrorKind::InvalidData`], or
     /// [`std::io::ErrorKind::UnexpectedEof`] where it ended early.
     #[error("bad data on the connection with {address}: {source}")]
@@ -182,7 +195,7 @@ impl Error {
                 attempts.last().map_or(io::ErrorKind::AddrNotAvailable, |(_, error)| error.kind())
             }
             Error::Timeout { .. } => io::ErrorKind::TimedOut,
-            Error::Cut { .. } => io::ErrorKind::ConnectionAborted,
+            Error::Cut { .. } | Error::WriteBufferFull { .. } => io::ErrorKind::ConnectionAborted,
             Error::Poisoned { .. } => io::ErrorKind::BrokenPipe,
             Error::Framing { source, .. } => source.kind(),
             Error::NotRegistered { .. } => io::ErrorKind::NotFound,

@@ -25,6 +25,7 @@ use crate::framing::FrameDecoder;
 use crate::socket_stream::{SocketStream, StdSocket};
 use crate::stream::Stream;
 
+pub(crate) use close::LINGER;
 pub use context::RequestContext;
 pub(crate) use context::{StreamSettings, DEFAULT_WRITE_TIMEOUT};
 use deadline::Deadline;
@@ -83,7 +84,11 @@ pub struct Connection {
     aborted: bool,
 }
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+/// A number that no other connection of this process has or will have.
+pub(crate) fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 impl Connection {
     /// Makes a connection of a stream that belongs to no server: a client's, or one end of a pair in a test. Std's sockets can be
@@ -119,7 +124,7 @@ impl Connection {
         let deadline = Deadline::after(settings.request_deadline);
         let shared = Shared::new(stream, peer.clone(), settings.write_timeout, deadline, settings.write_queue);
         Connection {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id: next_id(),
             shared: Arc::new(shared),
             input: Input::default(),
             context: context.clone(),

@@ -36,8 +36,8 @@ struct State<T> {
     deadline: Option<Instant>,
     /// The deadline has passed, and is now that of the wait after the cut, which no later stop shortens.
     cut: bool,
-    /// A handler is running on the serving thread, which therefore cannot see to a stop.
-    inline: bool,
+    /// How deep the serving thread is in code that holds it up, such as a handler, so that it cannot see to a stop.
+    inline: usize,
     /// Somebody has taken on the drain.
     drain_claimed: bool,
     /// Requests that have ended since the stop.
@@ -65,7 +65,7 @@ impl<T: Clone, W: Wake> Gate<T, W> {
                 stop: false,
                 deadline: None,
                 cut: false,
-                inline: false,
+                inline: 0,
                 drain_claimed: false,
                 drained: 0,
             }),
@@ -157,7 +157,7 @@ impl<T: Clone, W: Wake> Gate<T, W> {
             (false, old, new) => old.or(new),
         };
         self.stopping.store(true, Ordering::Release);
-        let drain_elsewhere = state.inline && !state.drain_claimed;
+        let drain_elsewhere = state.inline > 0 && !state.drain_claimed;
         state.drain_claimed |= drain_elsewhere;
         self.changed.notify_all();
         drop(state);
@@ -171,14 +171,14 @@ impl<T: Clone, W: Wake> Gate<T, W> {
     /// drain, which is then the caller's to place elsewhere.
     pub(crate) fn enter_inline(&self) -> bool {
         let mut state = lock(&self.state);
-        state.inline = true;
+        state.inline += 1;
         let drain_elsewhere = state.stop && !state.drain_claimed;
         state.drain_claimed |= drain_elsewhere;
         drain_elsewhere
     }
 
     pub(crate) fn leave_inline(&self) {
-        lock(&self.state).inline = false;
+        lock(&self.state).inline -= 1;
     }
 
     /// Takes on the drain, unless somebody has.

@@ -28,6 +28,10 @@ pub(crate) use throttle::Throttle;
 /// is for a busy machine.
 const CUT_GRACE: Duration = Duration::from_millis(150);
 
+/// How long an event loop has at a stop to let in who waits in the kernel's queue. It takes microseconds, unless a callback holds the
+/// loop up.
+const QUEUE_GRACE: Duration = Duration::from_millis(50);
+
 /// Something a stop can cut at its deadline.
 #[allow(unreachable_pub)] // named by the sealed half of a public trait
 pub trait Cut: Send + Sync {
@@ -59,6 +63,8 @@ pub(crate) struct Control {
     pub(crate) address: Address,
     drain_timeout: Option<Duration>,
     block_on_close: bool,
+    /// An event loop closes the listener at a stop, having let in who waited there.
+    loop_closes: bool,
     /// Closes the listener from whichever thread sees to the stop.
     close_listener: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     ending: Mutex<Ending>,
@@ -74,38 +80,35 @@ struct Ending {
 }
 
 impl Control {
-    pub(crate) fn new(
-        address: Address,
-        limit: usize,
-        waker: Arc<mio::Waker>,
-        drain_timeout: Option<Duration>,
-        block_on_close: bool,
-    ) -> Self {
-        Control::with_waker(address, limit, PollWaker(Mutex::new(Some(waker))), drain_timeout, block_on_close)
-    }
-
-    /// For a connection that no server serves.
-    pub(crate) fn unserved(address: Address) -> Self {
-        Control::with_waker(address, 0, PollWaker(Mutex::new(None)), None, true)
-    }
-
-    fn with_waker(
-        address: Address,
-        limit: usize,
-        waker: PollWaker,
-        drain_timeout: Option<Duration>,
-        block_on_close: bool,
-    ) -> Self {
+    /// A server's. It wakes nobody until a waker is attached.
+    pub(crate) fn new(address: Address, limit: usize, drain_timeout: Option<Duration>, block_on_close: bool) -> Self {
         Control {
-            gate: Gate::new(limit, waker),
+            gate: Gate::new(limit, PollWaker(Mutex::new(None))),
             counters: Counters::default(),
             address,
             drain_timeout,
             block_on_close,
+            loop_closes: false,
             close_listener: Mutex::new(None),
             ending: Mutex::new(Ending::default()),
             ended: Condvar::new(),
         }
+    }
+
+    /// Leaves it to an event loop to close the listener at a stop, unless that takes long.
+    pub(crate) fn closed_by_its_loop(mut self) -> Self {
+        self.loop_closes = true;
+        self
+    }
+
+    /// For a connection that no server serves.
+    pub(crate) fn unserved(address: Address) -> Self {
+        Control::new(address, 0, None, true)
+    }
+
+    /// The serving thread waits with this waker's poller.
+    pub(crate) fn attach_waker(&self, waker: &Arc<mio::Waker>) {
+        *lock(&self.gate.waker().0) = Some(Arc::clone(waker));
     }
 
     pub(crate) fn set_listener_closer(&self, close: impl FnOnce() + Send + 'static) {
@@ -124,6 +127,9 @@ impl Control {
     /// Sees a stop through: closes the listener, waits for the requests under way, cuts them at the deadline, and publishes the
     /// report. Whoever claimed the drain calls it, once.
     pub(crate) fn drain(&self) -> ShutdownReport {
+        if self.loop_closes {
+            self.wait_listener_closed(QUEUE_GRACE);
+        }
         self.close_listener();
         let report = if self.block_on_close {
             let (drained, abandoned) = self.gate.wait_drained();
@@ -228,6 +234,21 @@ impl fmt::Debug for Control {
             .field("stats", &self.counters.snapshot(self.gate.active()))
             .field("stopping", &self.gate.is_stopping())
             .finish_non_exhaustive()
+    }
+}
+
+/// Says that the serving thread has returned.
+pub(crate) struct SaysServed(Arc<Control>);
+
+impl SaysServed {
+    pub(crate) fn new(control: Arc<Control>) -> Self {
+        SaysServed(control)
+    }
+}
+
+impl Drop for SaysServed {
+    fn drop(&mut self) {
+        self.0.set_served();
     }
 }
 

@@ -15,6 +15,15 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
+    /// The report of both.
+    pub(crate) fn and(self, other: ShutdownReport) -> ShutdownReport {
+        ShutdownReport {
+            drained: self.drained + other.drained,
+            abandoned: self.abandoned + other.abandoned,
+            still_running: self.still_running + other.still_running,
+        }
+    }
+
     /// Whether every request ended by itself.
     pub fn is_clean(&self) -> bool {
         self.abandoned == 0 && self.still_running == 0

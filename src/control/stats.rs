@@ -12,14 +12,16 @@ pub struct Stats {
     pub active: u64,
     /// Requests turned away: by `verify_request`, by the limit per address, or at the ceiling under `Overload::Reject`.
     pub rejected: u64,
-    /// Requests that ended in an error: of the handler, of the preparation, of the close.
+    /// Requests that ended in an error: of the handler, of the preparation, of the close; of the connection, on an event loop.
     pub handler_errors: u64,
     /// Panics caught, in handlers and in hooks.
     pub panics: u64,
     /// Failed accepts, whatever the reason.
     pub accept_errors: u64,
-    /// Requests dropped because no thread could be started for them.
+    /// Requests dropped because no thread could be started for them, or no event loop could take them in.
     pub spawn_failures: u64,
+    /// Datagrams dropped: longer than `max_packet_size`, or not sent because too many waited or the system refused.
+    pub dropped: u64,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +32,7 @@ pub(crate) struct Counters {
     pub(crate) panics: Counter,
     pub(crate) accept_errors: Counter,
     pub(crate) spawn_failures: Counter,
+    pub(crate) dropped: Counter,
 }
 
 impl Counters {
@@ -42,6 +45,7 @@ impl Counters {
             panics: self.panics.get(),
             accept_errors: self.accept_errors.get(),
             spawn_failures: self.spawn_failures.get(),
+            dropped: self.dropped.get(),
         }
     }
 }

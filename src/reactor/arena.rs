@@ -61,8 +61,8 @@ enum Content<T> {
 }
 
 impl<T> Arena<T> {
-    /// The most that fit: an index that is half a token, less the token that is the poller's.
-    const MOST: usize = MASK - 1;
+    /// The most that fit: an index is half a token, and the last tokens are the poller's and the listeners'.
+    const MOST: usize = MASK - 2048;
 
     pub(crate) fn new() -> Self {
         Arena { slots: Vec::new(), vacant: None, len: 0 }
@@ -70,6 +70,13 @@ impl<T> Arena<T> {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The key that the next value will get.
+    pub(crate) fn next_key(&self) -> Key {
+        let vacant = self.vacant.and_then(|index| Some((index, self.slots.get(index as usize)?.generation)));
+        let (index, generation) = vacant.unwrap_or((self.slots.len() as u32, 0));
+        Key { index, generation }
     }
 
     /// Keeps the value that `make` makes, which may have its key in it. `None` where none can be added any more.

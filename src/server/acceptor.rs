@@ -1,17 +1,15 @@
-//! [`Acceptor`]: takes requests from the listener and hands them to the dispatch strategy, whatever goes wrong.
+//! [`Acceptor`]: takes requests from the listener and hands them to whoever serves them, whatever goes wrong.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::dispatch::{Dispatch, Refused};
-use super::failure::{Cause, Failure, Stage};
-use super::guard::guarded;
-use super::listener::{AcceptError, Listener};
+use super::failure::Failure;
+use super::listener::{AcceptError, Source};
 use super::overload::Overload;
-use super::request::sealed::Steps as _;
-use super::service::Service;
+use super::reception::{Reception, Refusal};
+use super::request::sealed::Arrival as _;
 use super::slot::Slot;
 use crate::connection::RequestContext;
 use crate::control::{Control, Throttle};
@@ -32,19 +30,38 @@ const ACCEPTS_A_TURN: usize = 256;
 const HAND_OVERS_A_TURN: usize = 32;
 
 /// The accepting side of a server.
-pub(crate) struct Acceptor<L: Listener, D> {
+pub(crate) struct Acceptor<S: Source> {
     /// Shared with whoever sees to a stop, who closes it.
-    pub(crate) listener: Arc<Mutex<Option<L>>>,
-    pub(crate) dispatch: D,
-    pub(crate) service: Arc<Service<L::Request>>,
-    pub(crate) context: RequestContext,
-    pub(crate) overload: Overload,
+    pub(crate) listener: Arc<Mutex<Option<S>>>,
+    pub(crate) reception: Arc<Reception>,
+    context: RequestContext,
+    overload: Overload,
     /// Requests that have their places and are yet to be handed over.
-    accepted: VecDeque<(L::Request, Slot)>,
+    accepted: VecDeque<(S::Request, Slot)>,
     /// Nobody could be found for the last of them, so that the next waits for the back-off too.
     refused: bool,
+    /// There was no place the last time.
+    full: bool,
     back_off: BackOff,
     accept_trouble: Throttle,
+}
+
+/// Whoever serves what has been accepted.
+pub(crate) trait Takes<R> {
+    /// Serves a request or has it served.
+    ///
+    /// # Errors
+    /// There is nobody to serve it. It has been closed, and its slot given back.
+    fn take(&mut self, request: R, slot: Slot) -> Result<Taken, Failure>;
+}
+
+/// What became of a request that was handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It has been served, or is going to be.
+    Served,
+    /// It has been turned away.
+    TurnedAway,
 }
 
 /// What a turn, or one attempt to accept, came to.
@@ -64,22 +81,21 @@ pub(crate) enum Step {
     Fatal(io::Error),
 }
 
-impl<L: Listener, D: Dispatch> Acceptor<L, D> {
+impl<S: Source> Acceptor<S> {
     pub(crate) fn new(
-        listener: Arc<Mutex<Option<L>>>,
-        dispatch: D,
-        service: Arc<Service<L::Request>>,
+        listener: Arc<Mutex<Option<S>>>,
+        reception: Arc<Reception>,
         context: RequestContext,
         overload: Overload,
     ) -> Self {
         Acceptor {
             listener,
-            dispatch,
-            service,
+            reception,
             context,
             overload,
             accepted: VecDeque::new(),
             refused: false,
+            full: false,
             back_off: BackOff::default(),
             accept_trouble: Throttle::default(),
         }
@@ -89,7 +105,7 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
     ///
     /// Accepting runs ahead of handing over: taking a client out of the kernel's queue costs a tenth of starting a thread, and a
     /// client that finds the queue full waits a second for its next try.
-    pub(crate) fn turn(&mut self, most: usize) -> Step {
+    pub(crate) fn turn(&mut self, most: usize, taker: &mut impl Takes<S::Request>) -> Step {
         let mut step = match self.back_off.pending() {
             Some(until) if self.refused => return Step::Wait(Some(until)),
             Some(until) => Step::Wait(Some(until)),
@@ -100,7 +116,7 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
         };
         for _ in 0..HAND_OVERS_A_TURN {
             let Some((request, slot)) = self.accepted.pop_front() else { return step };
-            match self.hand_over(request, slot) {
+            match self.hand_over(request, slot, taker) {
                 Step::Dispatched => {}
                 other => step = other,
             }
@@ -115,20 +131,32 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
         }
     }
 
-    /// Hands over all that has been accepted.
-    pub(crate) fn hand_over_all(&mut self) {
+    /// Hands over all that has been accepted, and, at a stop, as many more of those in the kernel's queue as there are places for.
+    pub(crate) fn take_queue(&mut self, places: usize, taker: &mut impl Takes<S::Request>) {
         while let Some((request, slot)) = self.accepted.pop_front() {
-            self.hand_over(request, slot);
+            self.hand_over(request, slot, taker);
         }
+        for _ in 0..places {
+            match self.turn(1, taker) {
+                Step::Dispatched | Step::TurnedAway | Step::Lost(_) => {}
+                Step::Wait(_) | Step::Short(_) | Step::Fatal(_) => break,
+            }
+        }
+    }
+
+    /// Whether something that ends could let it go on: there was no place, or the system was short of something.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.full || self.back_off.until.is_some()
     }
 
     /// Accepts until there is nobody left, no place left, or `most` have been, and says what came last.
     fn accept_some(&mut self, most: usize) -> Step {
         let room = match self.overload {
-            Overload::Wait => self.service.control.gate.room(),
+            Overload::Wait => self.reception.control.gate.room(),
             Overload::Reject(_) => usize::MAX,
         };
-        if room == 0 {
+        self.full = room == 0;
+        if self.full {
             return Step::Wait(None);
         }
         let mut step = Step::Dispatched;
@@ -154,14 +182,13 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
             Err(error) => return self.accept_failed(error),
         };
         self.back_off.reset();
-        match Slot::take(&self.service.control, request.cut_target()) {
+        match Slot::take(&self.reception.control, request.cut_target()) {
             Some(slot) => {
                 self.accepted.push_back((request, slot));
                 Step::Dispatched
             }
             None => {
-                self.service.control.counters.rejected.add_one();
-                self.service.farewells.over_limit(request);
+                self.reception.turn_away(request, Refusal::OverLimit);
                 Step::TurnedAway
             }
         }
@@ -172,38 +199,26 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
         self.back_off.cut_short();
     }
 
-    fn hand_over(&mut self, request: L::Request, slot: Slot) -> Step {
-        let control = Arc::clone(&self.service.control);
+    fn hand_over(&mut self, request: S::Request, slot: Slot, taker: &mut impl Takes<S::Request>) -> Step {
+        let control = Arc::clone(&self.reception.control);
         control.counters.accepted.add_one();
         let peer = request.peer().clone();
-        let rejected_before = control.counters.rejected.get();
-        let job = self.service.job(request, slot);
-        let inline = self.dispatch.runs_inline().then(|| Inline::enter(&control));
-        let dispatched = guarded(Stage::Dispatch, || self.dispatch.dispatch(job));
-        drop(inline);
-        let failure = match dispatched {
-            Ok(Ok(())) if self.dispatch.runs_inline() && control.counters.rejected.get() > rejected_before => {
-                return Step::TurnedAway;
-            }
-            Ok(Ok(())) => return Step::Dispatched,
-            Ok(Err(Refused { job, error })) => {
-                // Closes the client and frees its place, before anybody is told.
-                let _ = guarded(Stage::Close, move || drop(job));
-                Failure::new(Stage::Dispatch, Cause::Error(error.into()))
-            }
-            Err(panic) => panic,
+        let failure = match taker.take(request, slot) {
+            Ok(Taken::Served) => return Step::Dispatched,
+            Ok(Taken::TurnedAway) => return Step::TurnedAway,
+            Err(failure) => failure,
         };
         control.counters.spawn_failures.add_one();
         self.refused = true;
         self.back_off.start();
         control.gate.wake_at_release();
         let _inline = Inline::enter(&control);
-        self.service.report(failure.of_peer(&peer));
+        self.reception.report(failure.of_peer(&peer));
         Step::TurnedAway
     }
 
     fn accept_failed(&mut self, error: AcceptError) -> Step {
-        let control = &self.service.control;
+        let control = &self.reception.control;
         control.counters.accept_errors.add_one();
         match error {
             AcceptError::Retry(error) if self.back_off.retry() => Step::Lost(error),
@@ -219,12 +234,6 @@ impl<L: Listener, D: Dispatch> Acceptor<L, D> {
             }
             AcceptError::WouldBlock => Step::Wait(None),
         }
-    }
-
-    /// No request will come any more.
-    pub(crate) fn stop(&self) {
-        self.dispatch.stop();
-        self.service.farewells.stop();
     }
 }
 

@@ -2,40 +2,24 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::acceptor::Acceptor;
 use super::dispatch::Dispatch;
 use super::failure::Failure;
-use super::farewell::Farewells;
 use super::hooks::{Hooks, ServerHook};
-use super::listener::{Listener, Readiness};
+use super::listener::Listener;
 use super::overload::Overload;
-use super::per_address::PerAddress;
-use super::service::{erase, Service};
 use super::threading::Threading;
-use super::{Server, ServiceActions, State, LISTENER, WAKER};
 use crate::address::Address;
-use crate::connection::{not_zero, Connection, RequestContext, StreamSettings};
-use crate::control::{Control, ServerHandle, Throttle};
-use crate::error::{Error, Result};
-use crate::handler::Handler;
+use crate::connection::{Connection, StreamSettings};
+use crate::control::ServerHandle;
 use crate::socket_listener::BindOptions;
-use crate::sync::Mutex;
-use crate::sys;
 
 /// How long a stop waits for the requests under way before it cuts them.
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a listener's preparation may take: a handshake over a slow line, not a client that says nothing.
 const DEFAULT_PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The longest farewell of [`Overload::Reject`], in bytes: what any socket's empty buffer takes at once.
-const MOST_FAREWELL: usize = 4096;
-
-/// Descriptors left to the rest of the program when the ceiling on connections is derived from the descriptor limit.
-const SPARE_DESCRIPTORS: usize = 64;
 
 /// A server to be: settings, hooks, then `bind`.
 ///
@@ -61,26 +45,26 @@ const SPARE_DESCRIPTORS: usize = 64;
 pub struct Builder<L: Listener, D> {
     pub(crate) options: BindOptions,
     pub(crate) stream: StreamSettings,
-    dispatch: D,
-    hooks: Hooks,
-    handle_timeout: Option<ServerHook>,
-    service_actions: Option<(Duration, ServerHook)>,
-    max_connections: Option<usize>,
-    max_per_address: Option<usize>,
-    overload: Overload,
-    timeout: Option<Duration>,
-    prepare_timeout: Duration,
-    drain_timeout: Option<Duration>,
-    block_on_close: bool,
+    pub(crate) dispatch: D,
+    pub(super) hooks: Hooks,
+    pub(super) handle_timeout: Option<ServerHook>,
+    pub(super) service_actions: Option<(Duration, ServerHook)>,
+    pub(super) max_connections: Option<usize>,
+    pub(super) max_per_address: Option<usize>,
+    pub(super) overload: Overload,
+    pub(super) timeout: Option<Duration>,
+    pub(super) prepare_timeout: Duration,
+    pub(super) drain_timeout: Option<Duration>,
+    pub(super) block_on_close: bool,
     listener: PhantomData<fn() -> L>,
 }
 
-impl<L: Listener, D: Dispatch + Default> Builder<L, D> {
-    pub(crate) fn new() -> Self {
+impl<L: Listener, D> Builder<L, D> {
+    pub(crate) fn new(dispatch: D) -> Self {
         Builder {
             options: BindOptions::default(),
             stream: StreamSettings::default(),
-            dispatch: D::default(),
+            dispatch,
             hooks: Hooks::default(),
             handle_timeout: None,
             service_actions: None,
@@ -96,6 +80,75 @@ impl<L: Listener, D: Dispatch + Default> Builder<L, D> {
     }
 }
 
+/// What every server has.
+impl<L: Listener, D> Builder<L, D> {
+    /// How many requests there may be at once, exactly. What happens to more is [`overload`](Builder::overload)'s to say.
+    ///
+    /// Default: 1,024 with threads, 10,000 on event loops, or the descriptor limit less 64 if that is smaller; one on a
+    /// sequential server. At most 8,000 with threads: a process with 16,000 of them aborts.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = Some(connections);
+        self
+    }
+
+    /// How many requests one address may have at once: an IPv4 address, or the first 64 bits of an IPv6 one. Default: no limit.
+    ///
+    /// More are turned away, with the farewell of [`Overload::Reject`] if that is set. Unix sockets have no addresses to limit.
+    pub fn max_per_address(mut self, connections: usize) -> Self {
+        self.max_per_address = Some(connections);
+        self
+    }
+
+    /// What happens to a client that comes when all places are taken. Default: [`Overload::Wait`].
+    pub fn overload(mut self, overload: Overload) -> Self {
+        self.overload = overload;
+        self
+    }
+
+    /// How long a stop waits for the requests under way before it shuts their sockets down under them. Default 10 s; zero
+    /// cuts at once; `None` waits for ever, as Python does. A request whose handler has returned may still be at its close,
+    /// which takes up to a second while the client keeps its side open; a shorter timeout cuts that too. On event loops idle
+    /// connections do not wait for it: see [`Protocol::shutting_down`](crate::Protocol::shutting_down).
+    pub fn drain_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.drain_timeout = timeout.into();
+        self
+    }
+
+    /// Decides by the peer's address whether to serve a request; if not, it is closed. Runs where the handler or the protocol
+    /// would, after the listener's preparation. A panic counts as a no. Python's `verify_request`.
+    pub fn verify_request(mut self, hook: impl Fn(&Address) -> bool + Send + Sync + 'static) -> Self {
+        self.hooks.verify_request = Some(Box::new(hook));
+        self
+    }
+
+    /// Is told of every request and hook that failed, once each, rather than the log. Runs where the failure happened, so
+    /// it may run in several threads at once. Python's `handle_error`.
+    ///
+    /// The default logs at most one line a second: peers that went away at debug level, everything else as warnings.
+    pub fn handle_error(mut self, hook: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
+        self.hooks.handle_error = Some(Box::new(hook));
+        self
+    }
+
+    /// Runs on the serving thread, with the server's handle, at this interval while `serve_forever` serves, between two
+    /// requests: on a sequential server a long request delays it, on an event loop it holds up the loop's connections. Python's `service_actions`, which runs every half second.
+    ///
+    /// ```
+    /// # use socketserver::{handler_fn, Connection, ThreadingTcpServer};
+    /// # use std::time::Duration;
+    /// # fn main() -> socketserver::Result<()> {
+    /// let server = ThreadingTcpServer::builder()
+    ///     .service_actions(Duration::from_secs(60), |server| println!("{:?}", server.stats()))
+    ///     .bind("127.0.0.1:0", handler_fn(|_: &mut Connection| Ok(())))?;
+    /// # Ok(()) }
+    /// ```
+    pub fn service_actions(mut self, interval: Duration, hook: impl FnMut(&ServerHandle) + Send + 'static) -> Self {
+        self.service_actions = Some((interval, Box::new(hook)));
+        self
+    }
+}
+
+/// What the servers have whose handlers block.
 impl<L: Listener, D: Dispatch> Builder<L, D> {
     /// Uses this dispatch strategy rather than the server type's: `TcpServer::builder().dispatch(pool)` is a TCP server
     /// whose requests `pool` serves.
@@ -118,29 +171,6 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         }
     }
 
-    /// How many requests there may be at once, exactly. What happens to more is [`overload`](Builder::overload)'s to say.
-    ///
-    /// Default: 1,024 with threads, or the descriptor limit less 64 if that is smaller; one on a sequential server. At most 8,000
-    /// with threads: a process with 16,000 of them aborts.
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = Some(connections);
-        self
-    }
-
-    /// How many requests one address may have at once: an IPv4 address, or the first 64 bits of an IPv6 one. Default: no limit.
-    ///
-    /// More are turned away, with the farewell of [`Overload::Reject`] if that is set. Unix sockets have no addresses to limit.
-    pub fn max_per_address(mut self, connections: usize) -> Self {
-        self.max_per_address = Some(connections);
-        self
-    }
-
-    /// What happens to a client that comes when all places are taken. Default: [`Overload::Wait`].
-    pub fn overload(mut self, overload: Overload) -> Self {
-        self.overload = overload;
-        self
-    }
-
     /// How long `handle_request` waits for a request; `None`, the default, is for ever. Zero looks once. Python's `timeout`.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
@@ -153,14 +183,6 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         self
     }
 
-    /// How long a stop waits for the requests under way before it shuts their sockets down under them. Default 10 s; zero
-    /// cuts at once; `None` waits for ever, as Python does. A request whose handler has returned may still be at its close,
-    /// which takes up to a second while the client keeps its side open; a shorter timeout cuts that too.
-    pub fn drain_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.drain_timeout = timeout.into();
-        self
-    }
-
     /// Whether `serve_forever` waits for the requests under way when it is stopped. Default true; if false they are neither
     /// waited for nor cut. Python's `block_on_close`. (Its `daemon_threads` has no counterpart: no thread of Rust's keeps a
     /// process alive.)
@@ -169,184 +191,17 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         self
     }
 
-    /// Decides by the peer's address whether to serve a request; if not, it is closed. Runs where the handler would, after the
-    /// listener's preparation. A panic counts as a no. Python's `verify_request`.
-    pub fn verify_request(mut self, hook: impl Fn(&Address) -> bool + Send + Sync + 'static) -> Self {
-        self.hooks.verify_request = Some(Box::new(hook));
-        self
-    }
-
-    /// Is told of every request and hook that failed, once each, rather than the log. Runs where the failure happened, so
-    /// it may run in several threads at once. Python's `handle_error`.
-    ///
-    /// The default logs at most one line a second: peers that went away at debug level, everything else as warnings.
-    pub fn handle_error(mut self, hook: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
-        self.hooks.handle_error = Some(Box::new(hook));
-        self
-    }
-
     /// Runs on the serving thread, with the server's handle, when `handle_request` has waited in vain. Python's `handle_timeout`.
     pub fn handle_timeout(mut self, hook: impl FnMut(&ServerHandle) + Send + 'static) -> Self {
         self.handle_timeout = Some(Box::new(hook));
         self
     }
-
-    /// Runs on the serving thread, with the server's handle, at this interval while `serve_forever` serves, between two
-    /// requests: on a sequential server a long request delays it. Python's `service_actions`, which runs every half second.
-    ///
-    /// ```
-    /// # use socketserver::{handler_fn, Connection, ThreadingTcpServer};
-    /// # use std::time::Duration;
-    /// # fn main() -> socketserver::Result<()> {
-    /// let server = ThreadingTcpServer::builder()
-    ///     .service_actions(Duration::from_secs(60), |server| println!("{:?}", server.stats()))
-    ///     .bind("127.0.0.1:0", handler_fn(|_: &mut Connection| Ok(())))?;
-    /// # Ok(()) }
-    /// ```
-    pub fn service_actions(mut self, interval: Duration, hook: impl FnMut(&ServerHandle) + Send + 'static) -> Self {
-        self.service_actions = Some((interval, Box::new(hook)));
-        self
-    }
-
-    /// A server over a listener that exists: one of std's (systemd's socket activation comes in this way), or one of your own.
-    ///
-    /// The socket's own settings (`backlog`, `reuse_port`, …) are what they are; those of the connections apply. A Unix
-    /// socket's path is not unlinked at the close, because it is not this server's.
-    ///
-    /// ```
-    /// use socketserver::{handler_fn, Connection, ThreadingTcpServer};
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    /// let server = ThreadingTcpServer::builder().from_listener(listener, handler_fn(|_: &mut Connection| Ok(())))?;
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::InvalidSetting`]; [`Error::System`] where the listener cannot be used.
-    #[allow(clippy::wrong_self_convention)] // Python and systemd's documentation speak of the listener it comes from
-    pub fn from_listener<T, H>(self, listener: T, handler: H) -> Result<Server<L, D>>
-    where
-        T: TryInto<L>,
-        Error: From<T::Error>,
-        H: Handler<L::Request> + Clone,
-    {
-        self.check()?;
-        self.build(listener.try_into()?, handler)
-    }
-
-    /// Finds settings that cannot be used.
-    pub(crate) fn check(&self) -> Result<()> {
-        let none = "no request could ever be served";
-        if self.max_connections == Some(0) {
-            return Err(invalid("max_connections", 0, none));
-        }
-        if self.max_per_address == Some(0) {
-            return Err(invalid("max_per_address", 0, none));
-        }
-        if let Some(connections) = self.max_connections.filter(|&count| count > self.dispatch.most_connections()) {
-            let reason = match self.dispatch.most_connections() {
-                1 => "a sequential server serves one at a time; take a threading one",
-                super::threading::MOST_THREADS => {
-                    "more than 8,000 threads bring the process near the kernel's limit of memory mappings, where it aborts"
-                }
-                _ => "the dispatch strategy does not take so many",
-            };
-            return Err(invalid("max_connections", connections, reason));
-        }
-        if let Overload::Reject(farewell) = self.overload {
-            if farewell.len() > MOST_FAREWELL {
-                return Err(invalid(
-                    "overload",
-                    format_args!("a farewell of {} bytes", farewell.len()),
-                    "4 KiB are the most",
-                ));
-            }
-        }
-        for (setting, bytes) in [
-            ("max_line", self.stream.max_line),
-            ("max_frame", self.stream.max_frame),
-            ("write_queue", self.stream.write_queue),
-        ] {
-            if bytes == 0 {
-                return Err(invalid(setting, 0, "nothing would ever fit"));
-            }
-        }
-        if let Some(keepalive) = &self.stream.keepalive {
-            keepalive.check()?;
-        }
-        if self.options.mode > 0o777 {
-            let reason = "a mode is nine bits, such as 0o660 (was it meant to be octal?)";
-            return Err(invalid("mode", format_args!("0o{:o}", self.options.mode), reason));
-        }
-        self.dispatch.check()?;
-        not_zero("read_timeout", self.stream.read_timeout)?;
-        not_zero("write_timeout", self.stream.write_timeout)?;
-        not_zero("request_deadline", self.stream.request_deadline)?;
-        if self.prepare_timeout.is_zero() {
-            return Err(invalid("prepare_timeout", "zero", "nothing could ever be prepared in time"));
-        }
-        if self.service_actions.as_ref().is_some_and(|(interval, _)| interval.is_zero()) {
-            return Err(invalid("service_actions interval", "zero", "the server would do nothing else"));
-        }
-        Ok(())
-    }
-
-    /// Composes the server.
-    pub(crate) fn build<H>(self, mut listener: L, handler: H) -> Result<Server<L, D>>
-    where
-        H: Handler<L::Request> + Clone,
-    {
-        let local_addr = listener.local_addr();
-        let system = |operation: &str| {
-            let operation = format!("{operation} for the server on {local_addr}");
-            move |source| Error::System { operation, source }
-        };
-        let poll = mio::Poll::new().map_err(system("make a poller"))?;
-        let waker = mio::Waker::new(poll.registry(), WAKER).map(Arc::new).map_err(system("make a waker"))?;
-        listener
-            .register(&Readiness { registry: poll.registry(), token: LISTENER, waker: &waker })
-            .map_err(system("register the listener"))?;
-
-        let limit = self.max_connections.unwrap_or_else(|| default_limit(&self.dispatch));
-        let preparation = listener.preparation();
-        let control =
-            Arc::new(Control::new(local_addr.clone().into(), limit, waker, self.drain_timeout, self.block_on_close));
-        let listener = Arc::new(Mutex::new(Some(listener)));
-        let closes = Arc::clone(&listener);
-        control.set_listener_closer(move || drop(crate::sync::lock(&closes).take()));
-
-        let service = Service {
-            control: Arc::clone(&control),
-            hooks: self.hooks,
-            handler: erase(handler),
-            preparation,
-            prepare_timeout: self.prepare_timeout,
-            per_address: self.max_per_address.map(|limit| Arc::new(PerAddress::new(limit))),
-            farewells: Farewells::new(match self.overload {
-                Overload::Wait => &[],
-                Overload::Reject(farewell) => farewell,
-            }),
-            trouble: Throttle::default(),
-        };
-        let context = RequestContext::new(Arc::clone(&control), self.stream);
-        Ok(Server {
-            acceptor: Acceptor::new(listener, self.dispatch, Arc::new(service), context, self.overload),
-            local_addr,
-            control,
-            poll,
-            events: mio::Events::with_capacity(2),
-            handle_timeout: self.handle_timeout,
-            service_actions: self.service_actions.map(|(interval, hook)| ServiceActions { hook, interval, due: None }),
-            timeout: self.timeout,
-            state: State::Open,
-        })
-    }
 }
 
 /// What connections begin with; a handler can change it for its own.
 impl<L: Listener<Request = Connection>, D> Builder<L, D> {
-    /// How long a read may wait for progress. Default 60 s; `None` is for ever, as in a chat that waits for people (think of
+    /// How long a read may wait for progress. On an event loop, how long nothing may come or go before
+    /// [`timed_out`](crate::Protocol::timed_out) is called. Default 60 s; `None` is for ever, as in a chat that waits for people (think of
     /// `keepalive` then). Python's `timeout` on a handler, which is none by default.
     pub fn read_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.stream.read_timeout = timeout.into();
@@ -360,12 +215,15 @@ impl<L: Listener<Request = Connection>, D> Builder<L, D> {
     }
 
     /// How long all reading and writing of a request may take together, from its acceptance, even if bytes keep coming. Default:
-    /// none. It ends waiting, not computing.
+    /// none. It ends waiting, not computing. On an event loop it is how long a connection may last.
     pub fn request_deadline(mut self, within: impl Into<Option<Duration>>) -> Self {
         self.stream.request_deadline = within.into();
         self
     }
+}
 
+/// What connections of blocking handlers begin with.
+impl<L: Listener<Request = Connection>, D: Dispatch> Builder<L, D> {
     /// The longest line, in bytes, without its terminator. Default 64 KiB.
     pub fn max_line(mut self, bytes: usize) -> Self {
         self.stream.max_line = bytes;
@@ -399,18 +257,6 @@ impl<L: Listener> Builder<L, Threading> {
         self.dispatch.set_stack_size(bytes);
         self
     }
-}
-
-fn default_limit(dispatch: &impl Dispatch) -> usize {
-    let most = dispatch.most_connections().min(dispatch.default_connections());
-    match sys::descriptor_limit() {
-        Some(descriptors) => most.min(descriptors.saturating_sub(SPARE_DESCRIPTORS).max(1)),
-        None => most,
-    }
-}
-
-pub(crate) fn invalid(setting: &'static str, value: impl fmt::Display, reason: &'static str) -> Error {
-    Error::InvalidSetting { setting, value: value.to_string(), reason }
 }
 
 impl<L: Listener, D: fmt::Debug> fmt::Debug for Builder<L, D> {

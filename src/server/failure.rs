@@ -28,7 +28,7 @@ pub enum Stage {
     Prepare,
     /// The `verify_request` hook, by a panic; the request was turned away.
     VerifyRequest,
-    /// Cloning the handler.
+    /// Cloning the handler, or the protocol.
     Clone,
     /// The handler's `setup`.
     Setup,
@@ -36,7 +36,7 @@ pub enum Stage {
     Handle,
     /// The handler's `finish`, after a `handle` that did not fail.
     Finish,
-    /// Dropping the handler.
+    /// Dropping the handler, or the protocol.
     Drop,
     /// Sending the last bytes at the close.
     Close,
@@ -44,6 +44,30 @@ pub enum Stage {
     HandleTimeout,
     /// The `service_actions` hook.
     ServiceActions,
+    /// The connection of an event-driven server: reset, timed out, cut, or given up by its protocol.
+    Transport,
+    /// A protocol's `connection_made`, by a panic, as with all callbacks.
+    ConnectionMade,
+    /// A protocol's `data_received`, or its `message_received`.
+    DataReceived,
+    /// A protocol's `eof_received`.
+    EofReceived,
+    /// A protocol's `pause_writing`.
+    PauseWriting,
+    /// A protocol's `resume_writing`.
+    ResumeWriting,
+    /// A protocol's `timed_out`.
+    TimedOut,
+    /// A protocol's `shutting_down`.
+    ShuttingDown,
+    /// A protocol's `connection_lost`.
+    ConnectionLost,
+    /// A datagram protocol's `datagram_received`.
+    DatagramReceived,
+    /// A datagram protocol's `error_received`.
+    ErrorReceived,
+    /// A broadcast's filter. That connection was left out.
+    Filter,
 }
 
 /// An error or a panic.
@@ -148,6 +172,18 @@ impl fmt::Display for Stage {
             Stage::Close => "close",
             Stage::HandleTimeout => "handle_timeout",
             Stage::ServiceActions => "service_actions",
+            Stage::Transport => "transport",
+            Stage::ConnectionMade => "connection_made",
+            Stage::DataReceived => "data_received",
+            Stage::EofReceived => "eof_received",
+            Stage::PauseWriting => "pause_writing",
+            Stage::ResumeWriting => "resume_writing",
+            Stage::TimedOut => "timed_out",
+            Stage::ShuttingDown => "shutting_down",
+            Stage::ConnectionLost => "connection_lost",
+            Stage::DatagramReceived => "datagram_received",
+            Stage::ErrorReceived => "error_received",
+            Stage::Filter => "filter of a broadcast",
         })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::dispatch::{Dispatch, Job};
 use super::guard::guarded;
-use super::request::Request;
+use super::request::sealed::Arrival;
 use super::slot::Place;
 use super::threading::Threading;
 use super::Stage;
@@ -34,16 +34,16 @@ impl Farewells {
     }
 
     /// Turns a client away who is over a limit, with the words for that.
-    pub(crate) fn over_limit<R: Request>(&self, request: R) {
+    pub(crate) fn over_limit<R: Arrival>(&self, request: R) {
         self.say(request, self.words);
     }
 
     /// Turns a client away without a word.
-    pub(crate) fn silently<R: Request>(&self, request: R) {
+    pub(crate) fn silently<R: Arrival>(&self, request: R) {
         self.say(request, &[]);
     }
 
-    fn say<R: Request>(&self, mut request: R, words: &'static [u8]) {
+    fn say<R: Arrival>(&self, mut request: R, words: &'static [u8]) {
         match Bounded::take(&self.under_way) {
             Some(place) => {
                 let job = Job::new(move || {

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::request::sealed::Arrival;
 use super::request::Request;
 use crate::address::Address;
 use crate::connection::RequestContext;
@@ -45,6 +46,22 @@ pub trait Listener: Send + 'static {
     /// PROXY header. `None`, the default, is none.
     fn preparation(&self) -> Option<Arc<dyn Prepare<Self::Request>>> {
         None
+    }
+}
+
+/// What the accepting side asks of a listener, be it one whose requests are served by threads or by an event loop.
+pub(crate) trait Source: Send + 'static {
+    type Request: Arrival;
+
+    /// As [`Listener::accept`].
+    fn accept(&mut self, context: &RequestContext) -> Result<Self::Request, AcceptError>;
+}
+
+impl<L: Listener> Source for L {
+    type Request = L::Request;
+
+    fn accept(&mut self, context: &RequestContext) -> Result<L::Request, AcceptError> {
+        Listener::accept(self, context)
     }
 }
 

@@ -15,9 +15,14 @@
 //! 4. It is closed cleanly (see [`Connection::close`](crate::Connection::close)) and gives its place back.
 //!
 //! Whatever fails on the way is counted, given to `handle_error` once, and harms no other request.
+//!
+//! The event-driven servers of [`reactor`](crate::reactor) share all of this but the second step and the third: there a
+//! [`Protocol`](crate::Protocol) is called back on the loop's own thread. Where the [`Builder`] says *request*, they have a
+//! connection.
 
 mod acceptor;
 mod builder;
+mod compose;
 mod crew;
 mod dispatch;
 mod failure;
@@ -25,13 +30,17 @@ mod farewell;
 mod guard;
 mod handled;
 mod hooks;
+mod jobs;
 mod listener;
 mod overload;
 mod per_address;
+mod prototype;
+mod reception;
 mod request;
 mod running;
 mod sequential;
 mod service;
+mod service_actions;
 mod slot;
 mod threading;
 
@@ -40,30 +49,41 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use acceptor::{Acceptor, Inline, Step};
-pub(crate) use builder::invalid;
+pub(crate) use acceptor::{Acceptor, Inline, Step, Taken, Takes};
 pub use builder::Builder;
+pub(crate) use compose::{invalid, Front};
 pub use dispatch::{Dispatch, Job, Refused};
 pub use failure::{Cause, Failure, Stage};
-use guard::guarded;
+pub(crate) use guard::guarded;
 pub use handled::Handled;
+pub(crate) use hooks::Hooks;
 use hooks::ServerHook;
+use jobs::Jobs;
+pub(crate) use listener::Source;
 pub use listener::{AcceptError, Listener, Notifier, Prepare, Readiness};
 pub use overload::Overload;
+pub(crate) use per_address::Admission;
+pub(crate) use prototype::Prototype;
+pub(crate) use reception::Reception;
+pub(crate) use request::sealed;
 pub use request::Request;
 pub use running::Running;
+pub(crate) use running::{CLOSE_LIMIT, RETURN_GRACE};
 pub use sequential::Sequential;
+use service_actions::run_hook;
+pub(crate) use service_actions::ServiceActions;
+pub(crate) use slot::Slot;
 pub use threading::Threading;
 pub(crate) use threading::DEFAULT_THREADS;
 
 use crate::clock::earlier;
-use crate::control::{spawn_error, Control, ServerHandle, ShutdownReport};
+use crate::control::{spawn_error, Control, SaysServed, ServerHandle, ShutdownReport};
 use crate::error::{Error, Result};
+use crate::poller::Poller;
 use crate::sync::lock;
 
-/// The listener's and the waker's tokens; whichever reports, the loop does the same.
-const WAKER: mio::Token = mio::Token(0);
-const LISTENER: mio::Token = mio::Token(1);
+/// The listener's token.
+const LISTENER: mio::Token = mio::Token(0);
 
 /// A server: a [`Listener`] composed with a [`Dispatch`] strategy. Usually named by an alias, such as
 /// [`ThreadingTcpServer`](crate::ThreadingTcpServer).
@@ -76,11 +96,11 @@ const LISTENER: mio::Token = mio::Token(1);
 /// It serves once: after a stop it answers [`Error::Closed`].
 #[must_use = "it serves nobody until `serve_forever`, `spawn` or `handle_request` is called"]
 pub struct Server<L: Listener, D: Dispatch> {
-    acceptor: Acceptor<L, D>,
+    acceptor: Acceptor<L>,
+    jobs: Jobs<L::Request, D>,
     local_addr: L::Addr,
     control: Arc<Control>,
-    poll: mio::Poll,
-    events: mio::Events,
+    poller: Poller,
     handle_timeout: Option<ServerHook>,
     service_actions: Option<ServiceActions>,
     /// For `handle_request`.
@@ -94,26 +114,10 @@ enum State {
     Ended,
 }
 
-/// Says that the serving thread has returned.
-struct SaysServed(Arc<Control>);
-
-impl Drop for SaysServed {
-    fn drop(&mut self) {
-        self.0.set_served();
-    }
-}
-
-/// A hook that runs at intervals while the server serves.
-struct ServiceActions {
-    hook: ServerHook,
-    interval: Duration,
-    due: Option<Instant>,
-}
-
 impl<L: Listener, D: Dispatch + Default> Server<L, D> {
     /// Begins a server with settings other than the defaults.
     pub fn builder() -> Builder<L, D> {
-        Builder::new()
+        Builder::new(D::default())
     }
 }
 
@@ -141,7 +145,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
     pub fn serve_forever(&mut self) -> Result<ShutdownReport> {
         self.require_open()?;
         // Said even if this thread should panic: somebody may be waiting in `join`.
-        let _served = SaysServed(Arc::clone(&self.control));
+        let _served = SaysServed::new(Arc::clone(&self.control));
         let served = self.serve();
         let report = self.end();
         served.map(|()| report)
@@ -194,7 +198,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
             if self.control.gate.is_stopping() {
                 return Ok(Handled::ShutDown);
             }
-            let until = match self.acceptor.turn(1) {
+            let until = match self.acceptor.turn(1, &mut self.jobs) {
                 Step::Dispatched => return Ok(Handled::Served),
                 Step::TurnedAway => return Ok(Handled::Rejected),
                 Step::Lost(error) | Step::Short(error) => return Ok(Handled::AcceptError(error)),
@@ -207,7 +211,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
             };
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 if let Some(hook) = &mut self.handle_timeout {
-                    run_hook(Stage::HandleTimeout, hook, &self.acceptor);
+                    run_hook(Stage::HandleTimeout, hook, &self.acceptor.reception);
                 }
                 return Ok(Handled::TimedOut);
             }
@@ -220,12 +224,12 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
             return Ok(());
         }
         while !self.control.gate.is_stopping() {
-            let due = self.run_service_actions();
+            let due = self.service_actions.as_mut().and_then(|actions| actions.run(&self.acceptor.reception));
             // A stop that came during the hook is seen to elsewhere, where the listener is being closed.
             if self.control.gate.is_stopping() {
                 break;
             }
-            match self.acceptor.turn(usize::MAX) {
+            match self.acceptor.turn(usize::MAX, &mut self.jobs) {
                 Step::Dispatched | Step::TurnedAway | Step::Lost(_) | Step::Short(_) => {}
                 Step::Wait(until) => self.wait(earlier(until, due))?,
                 Step::Fatal(error) => return Err(self.fatal(error)),
@@ -233,14 +237,8 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
         }
         // Whoever is in the kernel's queue was let in by the kernel already: what places are free are theirs, once.
         // Not so when the stop came during a hook and is seen to elsewhere: the listener is being closed then.
-        self.acceptor.hand_over_all();
         let free = if self.control.gate.drain_is_claimed() { 0 } else { self.control.gate.free() };
-        for _ in 0..free {
-            match self.acceptor.turn(1) {
-                Step::Dispatched | Step::TurnedAway | Step::Lost(_) => {}
-                Step::Wait(_) | Step::Short(_) | Step::Fatal(_) => break,
-            }
-        }
+        self.acceptor.take_queue(free, &mut self.jobs);
         Ok(())
     }
 
@@ -249,38 +247,26 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
         self.state = State::Ended;
         self.handle().shutdown();
         let report = if self.control.gate.claim_drain() { self.control.drain() } else { self.control.wait_report() };
-        self.acceptor.stop();
+        self.stop_dispatch();
         report
+    }
+
+    /// No request will come any more.
+    fn stop_dispatch(&self) {
+        self.jobs.dispatch.stop();
+        self.acceptor.reception.stop();
     }
 
     /// Sleeps until something happens or `until` has come.
     fn wait(&mut self, until: Option<Instant>) -> Result<()> {
-        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
-        match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(source) => {
-                let operation = format!("wait for requests on {}", self.local_addr);
-                return Err(Error::System { operation, source });
-            }
-        }
-        if self.events.iter().any(|event| event.token() == WAKER) {
+        self.poller.wait(until).map_err(|source| {
+            let operation = format!("wait for requests on {}", self.local_addr);
+            Error::System { operation, source }
+        })?;
+        if self.poller.events().any(|event| event.token() == Poller::WAKER) {
             self.acceptor.something_ended();
         }
         Ok(())
-    }
-
-    /// Runs `service_actions` if its time has come, and says when it comes next.
-    fn run_service_actions(&mut self) -> Option<Instant> {
-        let actions = self.service_actions.as_mut()?;
-        let now = Instant::now();
-        if actions.due.map_or(true, |due| due <= now) {
-            if actions.due.is_some() {
-                run_hook(Stage::ServiceActions, &mut actions.hook, &self.acceptor);
-            }
-            actions.due = Instant::now().checked_add(actions.interval);
-        }
-        actions.due
     }
 
     fn require_open(&self) -> Result<()> {
@@ -304,20 +290,10 @@ impl<L: Listener, D: Dispatch> Drop for Server<L, D> {
             if self.control.gate.active() > 0 && self.control.gate.claim_drain() {
                 self.control.drain_elsewhere();
             }
-            self.acceptor.stop();
+            self.stop_dispatch();
         }
         self.control.retire_waker();
         drop(lock(&self.acceptor.listener).take());
-    }
-}
-
-/// Runs a hook of the serving thread. A stop that comes meanwhile is seen to elsewhere, as with an inline handler.
-fn run_hook<L: Listener, D: Dispatch>(stage: Stage, hook: &mut ServerHook, acceptor: &Acceptor<L, D>) {
-    let control = &acceptor.service.control;
-    let _inline = Inline::enter(control);
-    let handle = ServerHandle::new(Arc::clone(control));
-    if let Err(failure) = guarded(stage, || hook(&handle)) {
-        acceptor.service.report(failure);
     }
 }
 

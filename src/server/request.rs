@@ -14,10 +14,19 @@ pub(crate) mod sealed {
 
     use super::{Address, Target};
 
-    pub trait Steps: Send + 'static {
+    /// What is asked of whatever is accepted, before anybody serves it.
+    pub trait Arrival: Send + 'static {
         fn peer(&self) -> &Address;
         /// What a stop may have to cut.
         fn cut_target(&self) -> Target;
+        /// Ends a request that is not served.
+        fn turn_away(&mut self, farewell: &[u8]);
+        /// The same where nobody can wait.
+        fn turn_away_now(&mut self, farewell: &[u8]);
+    }
+
+    /// What is asked of a request while it is served.
+    pub trait Steps: Arrival {
         /// Does something that must not wait past `deadline`, and puts the request's own limits back.
         fn within(
             &mut self,
@@ -26,16 +35,12 @@ pub(crate) mod sealed {
         ) -> std::io::Result<()>;
         /// Ends a request that was served, cleanly.
         fn close(&mut self) -> std::io::Result<()>;
-        /// Ends a request that is not served.
-        fn turn_away(&mut self, farewell: &[u8]);
-        /// The same where nobody can wait.
-        fn turn_away_now(&mut self, farewell: &[u8]);
     }
 }
 
 impl Request for Connection {}
 
-impl sealed::Steps for Connection {
+impl sealed::Arrival for Connection {
     fn peer(&self) -> &Address {
         Connection::peer(self)
     }
@@ -44,6 +49,16 @@ impl sealed::Steps for Connection {
         Some(Connection::cut_target(self))
     }
 
+    fn turn_away(&mut self, farewell: &[u8]) {
+        Connection::turn_away(self, farewell);
+    }
+
+    fn turn_away_now(&mut self, farewell: &[u8]) {
+        Connection::turn_away_now(self, farewell);
+    }
+}
+
+impl sealed::Steps for Connection {
     fn within(
         &mut self,
         deadline: Instant,
@@ -54,13 +69,5 @@ impl sealed::Steps for Connection {
 
     fn close(&mut self) -> std::io::Result<()> {
         self.close_gracefully()
-    }
-
-    fn turn_away(&mut self, farewell: &[u8]) {
-        Connection::turn_away(self, farewell);
-    }
-
-    fn turn_away_now(&mut self, farewell: &[u8]) {
-        Connection::turn_away_now(self, farewell);
     }
 }

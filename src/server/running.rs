@@ -10,10 +10,10 @@ use crate::error::Result;
 
 /// How long `join` waits, once the report is out, for the serving thread itself to return. It has nothing left to do then, unless
 /// a handler that cannot be cut runs on it.
-const RETURN_GRACE: Duration = Duration::from_millis(50);
+pub(crate) const RETURN_GRACE: Duration = Duration::from_millis(50);
 
 /// The longest a drop waits for the listener to close: a bound for what should take a millisecond.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A server that serves on a thread of its own: what [`Server::spawn`](super::Server::spawn) returns.
 ///

@@ -5,41 +5,24 @@ use std::time::{Duration, Instant};
 
 use super::dispatch::Job;
 use super::failure::{Failure, Stage};
-use super::farewell::Farewells;
 use super::guard::{guarded, guarded_result};
-use super::hooks::Hooks;
 use super::listener::Prepare;
-use super::per_address::PerAddress;
+use super::prototype::Prototype;
+use super::reception::Reception;
 use super::request::Request;
 use super::slot::{Place, Slot};
 use crate::clock::after;
-use crate::control::{Control, Throttle};
 use crate::handler::Handler;
-use crate::sync::{lock, Mutex};
 
 /// A handler whose type has been forgotten: clones the prototype and runs the clone.
 type Serve<R> = Box<dyn Fn(&mut R) -> Result<(), Failure> + Send + Sync>;
 
-/// What the requests of one server have in common. The life of a request is [`Service::serve`].
+/// What serves the requests of one server. The life of a request is [`Service::attend`].
 pub(crate) struct Service<R> {
-    pub(crate) control: Arc<Control>,
-    pub(crate) hooks: Hooks,
+    pub(crate) reception: Arc<Reception>,
     pub(crate) handler: Serve<R>,
     pub(crate) preparation: Option<Arc<dyn Prepare<R>>>,
     pub(crate) prepare_timeout: Duration,
-    pub(crate) per_address: Option<Arc<PerAddress>>,
-    pub(crate) farewells: Farewells,
-    pub(crate) trouble: Throttle,
-}
-
-/// What became of a request.
-enum Verdict {
-    /// It has been served, or has failed and was reported.
-    Served,
-    /// `verify_request` said no.
-    Refused,
-    /// Its address has its fill.
-    OverLimit,
 }
 
 impl<R: Request> Service<R> {
@@ -47,11 +30,7 @@ impl<R: Request> Service<R> {
     pub(crate) fn job(self: &Arc<Self>, request: R, slot: Slot) -> Job {
         let service = Arc::clone(self);
         Job::new(move || {
-            // What can panic here is a stream or an error value of the user's own; their hooks and handlers are guarded one by one.
-            if let Err(panic) = guarded(Stage::Close, || service.attend(request)) {
-                service.control.counters.panics.add_one();
-                service.trouble.log(log::Level::Error, format_args!("in the course of a request: {}", panic.cause()));
-            }
+            service.reception.contained(|| service.attend(request));
             // The descriptor has gone first: who waits for the place may need it.
             Place::Served(slot)
         })
@@ -59,48 +38,26 @@ impl<R: Request> Service<R> {
 
     /// Everything that is done with a request, to its end.
     fn attend(&self, mut request: R) {
-        match self.serve(&mut request) {
-            Verdict::Served => {}
-            Verdict::Refused => {
-                self.control.counters.rejected.add_one();
-                self.farewells.silently(request);
-            }
-            Verdict::OverLimit => {
-                self.control.counters.rejected.add_one();
-                self.farewells.over_limit(request);
-            }
+        if let Err(failure) = self.prepare(&mut request) {
+            return self.reception.report(failure.of_peer(request.peer()));
+        }
+        match self.reception.admit(request.peer()) {
+            Ok(_admission) => self.serve(&mut request),
+            Err(refusal) => self.reception.turn_away(request, refusal),
         }
     }
 
-    pub(crate) fn report(&self, failure: Failure) {
-        self.hooks.report(&self.control.counters, &failure);
-    }
-
-    fn serve(&self, request: &mut R) -> Verdict {
-        if let Err(failure) = self.prepare(request) {
-            self.report(failure.of_peer(request.peer()));
-            return Verdict::Served;
-        }
-        if !self.verify(request) {
-            return Verdict::Refused;
-        }
-        let admission = match self.per_address.as_ref().map(|table| table.admit(request.peer())) {
-            Some(Err(())) => return Verdict::OverLimit,
-            Some(Ok(admission)) => admission,
-            None => None,
-        };
+    fn serve(&self, request: &mut R) {
         let handled = (self.handler)(request);
         let failed = handled.is_err();
         if let Err(failure) = handled {
-            self.report(failure.of_peer(request.peer()));
+            self.reception.report(failure.of_peer(request.peer()));
         }
         let closed = guarded_result(Stage::Close, || Ok(request.close()?));
         if let (Err(failure), false) = (closed, failed) {
             // After a failed handler, a failing close adds nothing.
-            self.report(failure.of_peer(request.peer()));
+            self.reception.report(failure.of_peer(request.peer()));
         }
-        drop(admission);
-        Verdict::Served
     }
 
     fn prepare(&self, request: &mut R) -> Result<(), Failure> {
@@ -110,37 +67,17 @@ impl<R: Request> Service<R> {
             Ok(request.within(deadline, &mut |request| preparation.prepare(request, deadline))?)
         })
     }
-
-    fn verify(&self, request: &R) -> bool {
-        let Some(verify) = &self.hooks.verify_request else { return true };
-        guarded(Stage::VerifyRequest, || verify(request.peer())).unwrap_or_else(|failure| {
-            self.report(failure.of_peer(request.peer()));
-            false
-        })
-    }
 }
 
-/// Forgets the handler's type. The prototype needs no `Sync`: clones are made one at a time.
+/// Forgets the handler's type.
 pub(crate) fn erase<R: 'static, H: Handler<R> + Clone>(prototype: H) -> Serve<R> {
-    let prototype = Prototype(Mutex::new(Some(prototype)));
+    let prototype = Prototype::new(prototype);
     Box::new(move |request| {
-        let Some(mut handler) = guarded(Stage::Clone, || lock(&prototype.0).clone())? else { return Ok(()) };
+        let Some(mut handler) = prototype.make()? else { return Ok(()) };
         let result = run(&mut handler, request);
         let dropped = guarded(Stage::Drop, || drop(handler));
         result.and(dropped)
     })
-}
-
-/// A value whose drop may panic, on whichever thread drops the server's last part; there until then.
-struct Prototype<H>(Mutex<Option<H>>);
-
-impl<H> Drop for Prototype<H> {
-    fn drop(&mut self) {
-        let prototype = lock(&self.0).take();
-        if let Err(failure) = guarded(Stage::Drop, || drop(prototype)) {
-            log::error!("{failure}");
-        }
-    }
 }
 
 /// Python's order: setup, handle, finish.

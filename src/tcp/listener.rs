@@ -5,9 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::Interest;
-#[cfg(not(windows))]
-use socket2::SockRef;
-use socket2::{Domain, SockAddr, Socket};
+use socket2::{Domain, SockAddr, SockRef, Socket};
 
 use crate::address::Address;
 use crate::connection::{Connection, RequestContext, StreamSettings};
@@ -91,6 +89,21 @@ fn bind_one(
 }
 
 impl TcpListener {
+    /// Has itself reported, for readability.
+    pub(crate) fn register_with(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
+        registry.register(&mut self.socket, token, Interest::READABLE)
+    }
+
+    /// Accepts a connection that does not block.
+    pub(crate) fn accept_stream(&self, context: &RequestContext) -> io::Result<(mio::net::TcpStream, SocketAddr)> {
+        let (stream, peer) = self.socket.accept()?;
+        if self.inherited.is_none() {
+            // Fails where the peer has gone already, which the first read will see.
+            let _ = apply(&SockRef::from(&stream), context.settings());
+        }
+        Ok((stream, canonical(peer)))
+    }
+
     #[cfg(not(windows))]
     fn accept_socket(&self) -> io::Result<(Socket, SockAddr)> {
         accept(&SockRef::from(&self.socket))
@@ -115,6 +128,17 @@ fn apply(socket: &Socket, stream: &StreamSettings) -> io::Result<()> {
     }
 }
 
+/// On a dual-stack socket IPv4 peers come as IPv4-mapped IPv6 addresses; programs want to know who they are.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) => address,
+        SocketAddr::V6(mapped) => match mapped.ip().to_canonical() {
+            std::net::IpAddr::V4(ip) => SocketAddr::new(ip.into(), mapped.port()),
+            std::net::IpAddr::V6(_) => address,
+        },
+    }
+}
+
 /// One of std's, from wherever it came. It is set to non-blocking; its other settings stay.
 impl TryFrom<std::net::TcpListener> for TcpListener {
     type Error = Error;
@@ -136,7 +160,7 @@ impl Listener for TcpListener {
     }
 
     fn register(&mut self, readiness: &Readiness<'_>) -> io::Result<()> {
-        readiness.registry().register(&mut self.socket, readiness.token(), Interest::READABLE)
+        self.register_with(readiness.registry(), readiness.token())
     }
 
     fn accept(&mut self, context: &RequestContext) -> Result<Connection, AcceptError> {
@@ -146,8 +170,7 @@ impl Listener for TcpListener {
             let _ = apply(&socket, context.settings());
         }
         let peer = match Address::from_system(&peer) {
-            // On a dual-stack socket IPv4 peers come as IPv4-mapped IPv6 addresses; programs want to know who they are.
-            Address::Inet(address) => Address::Inet(SocketAddr::new(address.ip().to_canonical(), address.port())),
+            Address::Inet(address) => Address::Inet(canonical(address)),
             other => other,
         };
         let socket = std::net::TcpStream::from(socket);

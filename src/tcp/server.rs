@@ -5,7 +5,7 @@ use crate::connection::{Connection, Keepalive};
 use crate::error::Result;
 use crate::handler::Handler;
 use crate::net::ToEndpoint;
-use crate::server::{invalid, Builder, Dispatch, Sequential, Server, Threading};
+use crate::server::{Builder, Dispatch, Sequential, Server, Threading};
 
 /// A TCP server that serves one client at a time. Python's `TCPServer`.
 ///
@@ -131,9 +131,6 @@ impl<D: Dispatch> Builder<TcpListener, D> {
         handler: H,
     ) -> Result<Server<TcpListener, D>> {
         self.check()?;
-        if self.options.reuse_port && cfg!(not(unix)) {
-            return Err(invalid("reuse_port", true, "this system cannot share a port safely"));
-        }
         let listener = TcpListener::bind(address, &self.options, &self.stream)?;
         self.build(listener, handler)
     }

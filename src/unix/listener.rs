@@ -49,6 +49,37 @@ impl UnixListener {
     }
 }
 
+impl UnixListener {
+    /// Has itself reported, for readability.
+    pub(crate) fn register_with(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
+        registry.register(&mut self.socket, token, Interest::READABLE)
+    }
+
+    /// Accepts a connection that does not block.
+    pub(crate) fn accept_stream(&self) -> io::Result<(mio::net::UnixStream, Address)> {
+        let (stream, peer) = self.socket.accept()?;
+        Ok((stream, address_of(&peer)))
+    }
+}
+
+fn address_of(peer: &std::os::unix::net::SocketAddr) -> Address {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = abstract_name(peer) {
+        return Address::Abstract(name.to_vec());
+    }
+    peer.as_pathname().map_or(Address::Unnamed, |path| Address::Unix(path.into()))
+}
+
+#[cfg(target_os = "android")]
+fn abstract_name(peer: &std::os::unix::net::SocketAddr) -> Option<&[u8]> {
+    std::os::android::net::SocketAddrExt::as_abstract_name(peer)
+}
+
+#[cfg(target_os = "linux")]
+fn abstract_name(peer: &std::os::unix::net::SocketAddr) -> Option<&[u8]> {
+    std::os::linux::net::SocketAddrExt::as_abstract_name(peer)
+}
+
 fn check_path(path: &Path) -> Result<()> {
     let bytes = path.as_os_str().as_bytes();
     let reason = match bytes {
@@ -102,7 +133,7 @@ impl Listener for UnixListener {
     }
 
     fn register(&mut self, readiness: &Readiness<'_>) -> io::Result<()> {
-        readiness.registry().register(&mut self.socket, readiness.token(), Interest::READABLE)
+        self.register_with(readiness.registry(), readiness.token())
     }
 
     fn accept(&mut self, context: &RequestContext) -> Result<Connection, AcceptError> {

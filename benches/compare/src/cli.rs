@@ -35,7 +35,8 @@ pub fn help() -> String {
          \x20 --rounds N       rounds, each with new processes, of which the medians are shown (default: 5)\n\
          \x20 --seconds S      how long a server is measured in a round (default: 2)\n\
          \x20 --json FILE      write every round and the medians to FILE\n\
-         \x20 --check          exit with 1 when a target is missed or could not be measured\n\n\
+         \x20 --check          exit with 1 when a target is missed or could not be measured; one that concerns\n\
+         \x20                  a server skipped on this machine does not count\n\n\
          scenarios:\n",
     );
     for scenario in scenario::ALL {
@@ -89,12 +90,13 @@ fn compare(mut parser: Parser) -> Result<Command, lexopt::Error> {
 
 fn serve(mut parser: Parser) -> Result<Command, lexopt::Error> {
     let kind = parser.value()?.parse()?;
-    let mut settings = Settings { buffer: 4096, connections: 1024, cpu: 0 };
+    let mut settings = Settings { buffer: 4096, connections: 1024, cpu: 0, program: None };
     while let Some(argument) = parser.next()? {
         match argument {
             Long("buffer") => settings.buffer = parser.value()?.parse()?,
             Long("connections") => settings.connections = parser.value()?.parse()?,
             Long("cpu") => settings.cpu = parser.value()?.parse()?,
+            Long("program") => settings.program = Some(parser.value()?.into()),
             other => return Err(other.unexpected()),
         }
     }

@@ -17,9 +17,13 @@ pub struct Scenario {
 pub enum Load {
     /// A closed loop: every connection sends, waits for the whole echo and sends again.
     Exchanges { connections: usize, bytes: usize, lifetime: Lifetime },
-    /// Many connections opened as fast as they can be, answered once each. With `hold` they are first left idle for
-    /// so long, and stay after their answer; without, each leaves when it has its answer.
-    Crowd { connections: usize, hold: Option<Duration> },
+    /// The same closed loop over few connections and over many, in turns and each on a server of its own.
+    Growth { few: usize, many: usize, bytes: usize },
+    /// Many connections opened as fast as they can be, answered once each.
+    Crowd { connections: usize, stay: Stay },
+    /// So many connections that ping with 64 bytes every 10 ms, beside one that echoes messages of so many bytes without
+    /// a pause.
+    Greedy { pings: usize, bytes: usize },
     /// An idle server started and stopped so many times, in one process.
     Stops { times: usize },
 }
@@ -31,11 +35,25 @@ pub enum Lifetime {
     OneExchange,
 }
 
+/// How long a connection of [`Load::Crowd`] stays.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    UntilAnswered,
+    /// All are first left idle for so long, and stay until all have been answered. With `again`, when they have left
+    /// as many others come to the same server.
+    Idle {
+        hold: Duration,
+        again: bool,
+    },
+}
+
 impl Load {
     /// What the server's handlers read into: room for one message, and a page at least.
     pub fn buffer(&self) -> usize {
         match self {
-            Load::Exchanges { bytes, .. } => (*bytes).max(4096),
+            Load::Exchanges { bytes, .. } | Load::Growth { bytes, .. } | Load::Greedy { bytes, .. } => {
+                (*bytes).max(4096)
+            }
             Load::Crowd { .. } | Load::Stops { .. } => 4096,
         }
     }
@@ -43,6 +61,8 @@ impl Load {
     pub fn connections(&self) -> usize {
         match self {
             Load::Exchanges { connections, .. } | Load::Crowd { connections, .. } => *connections,
+            Load::Growth { many, .. } => *many,
+            Load::Greedy { pings, .. } => pings + 1,
             Load::Stops { .. } => 0,
         }
     }
@@ -55,50 +75,88 @@ pub fn named(name: &str) -> Result<&'static Scenario, String> {
     })
 }
 
+/// An event-driven server costs hardly more than the least that the machine allows, and no more than others.
+const REACTOR_TO_EPOLL: Target = Target::of(Kind::Reactor, Metric::ProcessorUs, 1.05).times(Kind::Epoll);
+const REACTOR_TO_MIO: Target = Target::of(Kind::Reactor, Metric::ProcessorUs, 1.0).times(Kind::Mio).within_noise();
+const REACTOR_TO_TOKIO: Target = Target::of(Kind::Reactor, Metric::ProcessorUs, 1.0).times(Kind::Tokio).within_noise();
+const REACTOR_TO_LIBUV: Target = Target::of(Kind::Reactor, Metric::ProcessorUs, 1.0).times(Kind::Libuv).within_noise();
+
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "connect",
         title: "connect, 64-byte echo, close: 32 clients at a time",
         load: Load::Exchanges { connections: 32, bytes: 64, lifetime: Lifetime::OneExchange },
-        peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading, Kind::Sequential],
-        targets: &[Target::of(Kind::Threading, Metric::ProcessorUs, 1.4).times(Kind::Epoll)],
+        peers: &[
+            Kind::Epoll,
+            Kind::Mio,
+            Kind::Tokio,
+            Kind::Libuv,
+            Kind::StdThreads,
+            Kind::Threading,
+            Kind::Sequential,
+            Kind::Reactor,
+        ],
+        targets: &[
+            Target::of(Kind::Threading, Metric::ProcessorUs, 1.4).times(Kind::Epoll),
+            REACTOR_TO_EPOLL,
+            REACTOR_TO_MIO,
+            REACTOR_TO_TOKIO,
+            REACTOR_TO_LIBUV,
+        ],
     },
     Scenario {
         name: "echo-64",
         title: "64-byte echo over 64 connections",
         load: Load::Exchanges { connections: 64, bytes: 64, lifetime: Lifetime::WholeRun },
-        peers: &[Kind::Epoll, Kind::StdThreads, Kind::StdThreadsTimed, Kind::Threading, Kind::ThreadingUntimed],
+        peers: &[
+            Kind::Epoll,
+            Kind::Mio,
+            Kind::Tokio,
+            Kind::Libuv,
+            Kind::StdThreads,
+            Kind::StdThreadsTimed,
+            Kind::Threading,
+            Kind::ThreadingUntimed,
+            Kind::Reactor,
+        ],
         targets: &[
             Target::of(Kind::Threading, Metric::ProcessorUs, 1.0).times(Kind::StdThreads).within_noise(),
             Target::of(Kind::Threading, Metric::ProcessorUs, 1.0).times(Kind::StdThreadsTimed).within_noise(),
             Target::of(Kind::ThreadingUntimed, Metric::ProcessorUs, 1.0).times(Kind::StdThreads).within_noise(),
+            REACTOR_TO_EPOLL,
+            REACTOR_TO_MIO,
+            REACTOR_TO_TOKIO,
+            REACTOR_TO_LIBUV,
         ],
     },
     Scenario {
         name: "echo-1000",
         title: "64-byte echo over 1,000 connections",
         load: Load::Exchanges { connections: 1000, bytes: 64, lifetime: Lifetime::WholeRun },
-        peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading],
-        targets: &[],
+        peers: &[Kind::Epoll, Kind::Mio, Kind::Tokio, Kind::Libuv, Kind::StdThreads, Kind::Threading, Kind::Reactor],
+        targets: &[REACTOR_TO_EPOLL, REACTOR_TO_MIO, REACTOR_TO_TOKIO, REACTOR_TO_LIBUV],
     },
     Scenario {
         name: "echo-64k",
         title: "64 KiB echo over 16 connections",
         load: Load::Exchanges { connections: 16, bytes: 64 * 1024, lifetime: Lifetime::WholeRun },
-        peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading],
-        targets: &[],
+        peers: &[Kind::Epoll, Kind::Mio, Kind::Tokio, Kind::Libuv, Kind::StdThreads, Kind::Threading, Kind::Reactor],
+        targets: &[REACTOR_TO_EPOLL, REACTOR_TO_MIO, REACTOR_TO_TOKIO, REACTOR_TO_LIBUV],
     },
     Scenario {
         name: "burst",
         title: "10,000 clients connecting at once, one 64-byte echo each",
-        load: Load::Crowd { connections: 10_000, hold: None },
-        peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading],
-        targets: &[Target::of(Kind::Threading, Metric::ConnectMaxMs, 900.0)],
+        load: Load::Crowd { connections: 10_000, stay: Stay::UntilAnswered },
+        peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading, Kind::Reactor],
+        targets: &[
+            Target::of(Kind::Threading, Metric::ConnectMaxMs, 900.0),
+            Target::of(Kind::Reactor, Metric::ConnectMaxMs, 900.0),
+        ],
     },
     Scenario {
         name: "idle",
         title: "4,000 connections left idle for 2 s, then one 64-byte echo each",
-        load: Load::Crowd { connections: 4000, hold: Some(Duration::from_secs(2)) },
+        load: Load::Crowd { connections: 4000, stay: Stay::Idle { hold: Duration::from_secs(2), again: false } },
         peers: &[Kind::Epoll, Kind::StdThreads, Kind::Threading],
         targets: &[
             Target::of(Kind::Threading, Metric::ResidentIdleKib, 24.0),
@@ -106,13 +164,47 @@ pub const ALL: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "idle-10000",
+        title: "10,000 connections left idle for 2 s, then one 64-byte echo each; then 10,000 others",
+        load: Load::Crowd { connections: 10_000, stay: Stay::Idle { hold: Duration::from_secs(2), again: true } },
+        peers: &[Kind::Epoll, Kind::Mio, Kind::Tokio, Kind::Libuv, Kind::Reactor],
+        targets: &[
+            Target::of(Kind::Reactor, Metric::ResidentIdleKib, 0.5),
+            Target::of(Kind::Reactor, Metric::ResidentUsedKib, 0.5),
+            Target::of(Kind::Reactor, Metric::ResidentGrowth, 5.0),
+            Target::of(Kind::Reactor, Metric::IdleUsPerSecond, 10_000.0),
+        ],
+    },
+    Scenario {
+        name: "many-19000",
+        title: "19,000 connections open at once, one 64-byte echo each",
+        load: Load::Crowd { connections: 19_000, stay: Stay::Idle { hold: Duration::from_secs(1), again: false } },
+        peers: &[Kind::Epoll, Kind::Reactor],
+        targets: &[],
+    },
+    Scenario {
+        name: "greedy",
+        title: "100 connections that ping every 10 ms, beside one that echoes 64 KiB messages without a pause",
+        load: Load::Greedy { pings: 100, bytes: 64 * 1024 },
+        peers: &[Kind::Epoll, Kind::Tokio, Kind::Reactor],
+        targets: &[Target::of(Kind::Reactor, Metric::P99Us, 20_000.0)],
+    },
+    Scenario {
+        name: "linear",
+        title: "64-byte echo over 10,000 connections, next to the same over 100",
+        load: Load::Growth { few: 100, many: 10_000, bytes: 64 },
+        peers: &[Kind::Epoll, Kind::Reactor],
+        targets: &[Target::of(Kind::Reactor, Metric::ProcessorGrowth, 1.5)],
+    },
+    Scenario {
         name: "shutdown",
         title: "shutdown to serve_forever returned, idle, 1,000 starts",
         load: Load::Stops { times: 1000 },
-        peers: &[Kind::Threading, Kind::Sequential],
+        peers: &[Kind::Threading, Kind::Sequential, Kind::Reactor],
         targets: &[
             Target::of(Kind::Threading, Metric::StopP99Ms, 10.0),
             Target::of(Kind::Sequential, Metric::StopP99Ms, 10.0),
+            Target::of(Kind::Reactor, Metric::StopP99Ms, 10.0),
         ],
     },
 ];

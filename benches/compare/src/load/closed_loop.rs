@@ -1,13 +1,12 @@
 use std::net::SocketAddr;
-use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use hdrhistogram::Histogram;
 use rustix::event::epoll::EventFlags;
 
-use super::{message, Dialer, Exchange, Poller};
-use crate::measure::{machine_busy, ProcessClock};
+use super::{message, Began, Dialer, Exchange, Poller, Totals};
+use crate::measure::ProcessClock;
 use crate::scenario::Lifetime;
 
 /// How long the answers to the last messages of a slice may take. The first slice brings up a server's threads and, where
@@ -37,17 +36,6 @@ struct Slot {
     began: Instant,
 }
 
-/// What happened in one slice, or in several together.
-#[derive(Default)]
-pub struct Totals {
-    pub exchanges: u64,
-    pub elapsed: Duration,
-    pub server_time: Duration,
-    pub load_time: Duration,
-    /// Of everything that ran on the machine, these two included.
-    pub machine_time: Duration,
-}
-
 impl ClosedLoop {
     pub fn new(server: SocketAddr, connections: usize, bytes: usize, lifetime: Lifetime) -> anyhow::Result<ClosedLoop> {
         Ok(ClosedLoop {
@@ -71,18 +59,10 @@ impl ClosedLoop {
 
     /// Runs for so long, plus what the last answers take, and reads the processor clocks at both ends.
     pub fn slice(&mut self, time: Duration, server: ProcessClock) -> anyhow::Result<Totals> {
-        let own = ProcessClock::of_this_process();
         let exchanges_before = self.exchanges;
-        let (machine_began, load_began, server_began) = (machine_busy()?, own.now()?, server.now()?);
-        let began = Instant::now();
+        let began = Began::now(server)?;
         self.run_for(time)?;
-        Ok(Totals {
-            elapsed: began.elapsed(),
-            server_time: server.now()? - server_began,
-            load_time: own.now()? - load_began,
-            machine_time: machine_busy()?.saturating_sub(machine_began),
-            exchanges: self.exchanges - exchanges_before,
-        })
+        began.end(self.exchanges - exchanges_before)
     }
 
     /// Forgets the latencies of the warm-up.
@@ -168,15 +148,5 @@ impl ClosedLoop {
         self.poller.watch(&exchange.socket, number, flags)?;
         self.slots[number] = Some(Slot { exchange, began });
         Ok(())
-    }
-}
-
-impl AddAssign for Totals {
-    fn add_assign(&mut self, more: Totals) {
-        self.exchanges += more.exchanges;
-        self.elapsed += more.elapsed;
-        self.server_time += more.server_time;
-        self.load_time += more.load_time;
-        self.machine_time += more.machine_time;
     }
 }

@@ -7,6 +7,7 @@ use rustix::event::epoll::EventFlags;
 
 use super::{message, Dialer, Exchange, Poller};
 use crate::process::Server;
+use crate::scenario::Stay;
 
 /// Between looks at which connections are complete while more are begun, so that their time is measured when it ends.
 const LOOK_EVERY: usize = 32;
@@ -43,22 +44,33 @@ pub struct Outcome {
 
 /// What a crowd that stayed showed.
 pub struct Held {
-    /// Of the server's whole process: before the first connection, when all were there, when all had been answered.
+    /// Of the server's whole process, before the first connection.
     pub resident_before: u64,
-    pub resident_idle: u64,
-    pub resident_used: u64,
+    pub resident: Resident,
     /// The server's processor time over the hold.
     pub idle_time: Duration,
+    pub second: Option<Resident>,
+}
+
+/// The server's whole process when all were there, and when all had been answered.
+pub struct Resident {
+    pub idle: u64,
+    pub used: u64,
+}
+
+impl Resident {
+    pub fn peak(&self) -> u64 {
+        self.idle.max(self.used)
+    }
 }
 
 impl Crowd {
-    /// Opens the connections, holds them for as long as asked, lets every one have one answer, and closes them.
-    pub fn run(server: &Server, connections: usize, hold: Option<Duration>) -> anyhow::Result<Outcome> {
-        let mut crowd =
-            Crowd { poller: Poller::new()?, members: Vec::with_capacity(connections), message: message(64) };
+    /// Opens the connections, lets every one have one answer, and closes them.
+    pub fn run(server: &Server, connections: usize, stay: Stay) -> anyhow::Result<Outcome> {
         let resident_before = server.resident()?;
+        let mut crowd = Crowd::new(connections)?;
         let (slowest_connect, all_connected) = crowd.connect(server.address(), connections)?;
-        let Some(hold) = hold else {
+        let Stay::Idle { hold, again } = stay else {
             let all_answered = crowd.exchange(false)?;
             return Ok(Outcome { slowest_connect, all_connected, all_answered, held: None });
         };
@@ -66,12 +78,33 @@ impl Crowd {
         let idle_began = server.clock().now()?;
         thread::sleep(hold);
         let idle_time = server.clock().now()? - idle_began;
-        let resident_idle = server.resident()?;
-        let all_answered = crowd.exchange(true)?;
-        thread::sleep(COME_TO_REST);
-        let resident_used = server.resident()?;
-        let held = Some(Held { resident_before, resident_idle, resident_used, idle_time });
+        let (resident, all_answered) = crowd.settle(server)?;
+        drop(crowd);
+        let second =
+            if again { Some(Crowd::return_to(server, connections).context("the second crowd")?) } else { None };
+        let held = Some(Held { resident_before, resident, idle_time, second });
         Ok(Outcome { slowest_connect, all_connected, all_answered, held })
+    }
+
+    /// As many again, to a server that has just seen a crowd leave.
+    fn return_to(server: &Server, connections: usize) -> anyhow::Result<Resident> {
+        thread::sleep(COME_TO_REST);
+        let mut crowd = Crowd::new(connections)?;
+        crowd.connect(server.address(), connections)?;
+        thread::sleep(COME_TO_REST);
+        Ok(crowd.settle(server)?.0)
+    }
+
+    fn new(connections: usize) -> anyhow::Result<Crowd> {
+        Ok(Crowd { poller: Poller::new()?, members: Vec::with_capacity(connections), message: message(64) })
+    }
+
+    /// One answer for everyone, all of them staying. Returns how long that took.
+    fn settle(&mut self, server: &Server) -> anyhow::Result<(Resident, Duration)> {
+        let idle = server.resident()?;
+        let all_answered = self.exchange(true)?;
+        thread::sleep(COME_TO_REST);
+        Ok((Resident { idle, used: server.resident()? }, all_answered))
     }
 
     /// Returns how long the slowest connection took, and how long all of them.

@@ -2,6 +2,8 @@
 
 pub mod closed_loop;
 pub mod crowd;
+pub mod greedy;
+mod totals;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
@@ -14,6 +16,9 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::Timespec;
 use rustix::io::{read, Errno};
 use rustix::net::{self, sockopt, AddressFamily, SendFlags, SocketFlags, SocketType};
+
+use self::totals::Began;
+pub use self::totals::Totals;
 
 /// How many addresses connections are made from: 127.0.0.2 and up.
 ///

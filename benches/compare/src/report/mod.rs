@@ -36,6 +36,8 @@ pub struct Row {
     /// By round; None where it failed.
     pub rounds: Vec<Option<Sample>>,
     pub failures: Vec<String>,
+    /// Why it was not run at all, where this machine cannot have it.
+    pub skipped: Option<String>,
 }
 
 impl Report {
@@ -44,13 +46,17 @@ impl Report {
     }
 
     pub fn has_misses(&self) -> bool {
-        self.scenarios.iter().flat_map(|scenario| &scenario.verdicts).any(|verdict| verdict.passed != Some(true))
+        self.scenarios.iter().flat_map(|scenario| &scenario.verdicts).any(|verdict| verdict.outcome.is_miss())
     }
 }
 
 impl Row {
     pub fn new(peer: Kind) -> Row {
-        Row { peer, median: Sample::new(), rounds: Vec::new(), failures: Vec::new() }
+        Row { peer, median: Sample::new(), rounds: Vec::new(), failures: Vec::new(), skipped: None }
+    }
+
+    pub fn skipped(peer: Kind, why: String) -> Row {
+        Row { skipped: Some(why), ..Row::new(peer) }
     }
 
     /// Takes in the result of one more round.
@@ -73,9 +79,9 @@ impl Row {
 }
 
 impl ScenarioReport {
-    /// Works out what follows from the rounds: the ratios to the first row, and the medians.
+    /// Works out what follows from the rounds: the ratios to the first row that was not skipped, and the medians.
     pub fn complete(&mut self) {
-        if let Some(first) = self.rows.first() {
+        if let Some(first) = self.rows.iter().find(|row| row.skipped.is_none()) {
             let ratios: Vec<_> = self.rows.iter().map(|row| row.ratios(first, Metric::ProcessorUs)).collect();
             for (row, ratios) in self.rows.iter_mut().zip(ratios) {
                 for (sample, ratio) in row.rounds.iter_mut().zip(ratios) {

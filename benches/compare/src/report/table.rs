@@ -29,12 +29,13 @@ fn render_scenario(scenario: &ScenarioReport) -> String {
     let mut text = format!("\n{}: {}\n", scenario.name, scenario.title);
     text += &align(&cells(scenario));
     for verdict in &scenario.verdicts {
-        let (seen, word) = match (verdict.seen, verdict.passed) {
-            (Some(seen), Some(true)) => (format!("{seen:.2}"), "pass"),
-            (Some(seen), _) => (format!("{seen:.2}"), "MISSED"),
-            (None, _) => ("-".to_owned(), "not measured"),
-        };
-        let _ = writeln!(text, "  target {}: {}: {seen}, {word}", verdict.peer, verdict.text);
+        let seen = verdict.seen.map_or("-".to_owned(), |seen| format!("{seen:.2}"));
+        let _ = writeln!(text, "  target {}: {}: {seen}, {}", verdict.peer, verdict.text, verdict.outcome.word());
+    }
+    for row in &scenario.rows {
+        if let Some(why) = &row.skipped {
+            let _ = writeln!(text, "  skipped {}: {why}", row.peer.name());
+        }
     }
     for row in scenario.rows.iter().filter(|row| !row.failures.is_empty()) {
         let _ = writeln!(text, "  FAILED {} in {} rounds: {}", row.peer.name(), row.failures.len(), row.failures[0]);

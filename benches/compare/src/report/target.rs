@@ -24,8 +24,18 @@ pub struct Verdict {
     pub text: String,
     pub limit: f64,
     pub seen: Option<f64>,
-    /// None where it could not be measured.
-    pub passed: Option<bool>,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Passed,
+    Missed,
+    /// A server that should have run did not, or gave no such figure.
+    NotMeasured,
+    /// A server that it concerns was skipped.
+    NotApplicable,
 }
 
 impl Target {
@@ -45,13 +55,13 @@ impl Target {
 
     pub fn judge(&self, scenario: &ScenarioReport) -> Verdict {
         let seen = scenario.row(self.peer).and_then(|row| self.figure(scenario, row));
-        Verdict {
-            peer: self.peer.name(),
-            text: self.text(),
-            limit: self.limit,
-            seen,
-            passed: seen.map(|seen| seen <= self.limit * (1.0 + self.allowance)),
-        }
+        let outcome = match seen {
+            Some(seen) if seen <= self.limit * (1.0 + self.allowance) => Outcome::Passed,
+            Some(_) => Outcome::Missed,
+            None if self.concerns_skipped(scenario) => Outcome::NotApplicable,
+            None => Outcome::NotMeasured,
+        };
+        Verdict { peer: self.peer.name(), text: self.text(), limit: self.limit, seen, outcome }
     }
 
     fn figure(&self, scenario: &ScenarioReport, row: &Row) -> Option<f64> {
@@ -59,11 +69,32 @@ impl Target {
         median(row.ratios(scenario.row(other)?, self.metric).into_iter().flatten().collect())
     }
 
+    fn concerns_skipped(&self, scenario: &ScenarioReport) -> bool {
+        let mut rows = [Some(self.peer), self.times].into_iter().flatten().filter_map(|peer| scenario.row(peer));
+        rows.any(|row| row.skipped.is_some())
+    }
+
     fn text(&self) -> String {
         let noise = if self.allowance > 0.0 { format!(" (±{:.0} %)", self.allowance * 100.0) } else { String::new() };
         match self.times {
             Some(other) => format!("{} ≤ {:.2} × {}{noise}", self.metric.heading(), self.limit, other.name()),
             None => format!("{} ≤ {}{noise}", self.metric.heading(), self.limit),
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether it is a failure under `--check`.
+    pub fn is_miss(self) -> bool {
+        matches!(self, Outcome::Missed | Outcome::NotMeasured)
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Passed => "pass",
+            Outcome::Missed => "MISSED",
+            Outcome::NotMeasured => "not measured",
+            Outcome::NotApplicable => "not applicable",
         }
     }
 }
@@ -91,7 +122,7 @@ mod tests {
         let report = report(vec![row(Kind::Epoll, &[10.0, 20.0, 10.0]), row(Kind::Threading, &[12.0, 24.0, 12.0])]);
         let verdict = Target::of(Kind::Threading, Metric::ProcessorUs, 1.4).times(Kind::Epoll).judge(&report);
         assert!((verdict.seen.unwrap() - 1.2).abs() < 1e-9);
-        assert_eq!(verdict.passed, Some(true));
+        assert_eq!(verdict.outcome, Outcome::Passed);
         let median = report.row(Kind::Threading).unwrap().median[&Metric::ProcessorRatio];
         assert!((median - 1.2).abs() < 1e-9);
     }
@@ -102,21 +133,34 @@ mod tests {
         slow.rounds[0] = None;
         let report = report(vec![row(Kind::Epoll, &[10.0, 10.0]), slow]);
         let verdict = Target::of(Kind::Threading, Metric::ProcessorUs, 1.4).times(Kind::Epoll).judge(&report);
-        assert_eq!((verdict.seen, verdict.passed), (Some(1.5), Some(false)));
+        assert_eq!((verdict.seen, verdict.outcome), (Some(1.5), Outcome::Missed));
     }
 
     #[test]
     fn what_was_not_measured_is_neither_pass_nor_miss() {
         let report = report(vec![row(Kind::Epoll, &[10.0])]);
         let verdict = Target::of(Kind::Threading, Metric::ProcessorUs, 1.4).times(Kind::Epoll).judge(&report);
-        assert_eq!((verdict.seen, verdict.passed), (None, None));
+        assert_eq!((verdict.seen, verdict.outcome), (None, Outcome::NotMeasured));
+        assert!(verdict.outcome.is_miss());
+    }
+
+    #[test]
+    fn what_concerns_a_skipped_server_does_not_apply() {
+        let report = report(vec![Row::skipped(Kind::Libuv, "no compiler".to_owned()), row(Kind::Threading, &[12.0])]);
+        let against = Target::of(Kind::Threading, Metric::ProcessorUs, 1.0).times(Kind::Libuv).judge(&report);
+        assert_eq!((against.seen, against.outcome), (None, Outcome::NotApplicable));
+        let of_itself = Target::of(Kind::Libuv, Metric::ProcessorUs, 1.0).judge(&report);
+        assert_eq!(of_itself.outcome, Outcome::NotApplicable);
+        assert!(!of_itself.outcome.is_miss());
+        let other = Target::of(Kind::Threading, Metric::ProcessorUs, 13.0).judge(&report);
+        assert_eq!(other.outcome, Outcome::Passed);
     }
 
     #[test]
     fn noise_is_granted_where_it_is_asked_for() {
         let report = report(vec![row(Kind::StdThreads, &[100.0]), row(Kind::Threading, &[102.0])]);
         let strict = Target::of(Kind::Threading, Metric::ProcessorUs, 1.0).times(Kind::StdThreads);
-        assert_eq!(strict.judge(&report).passed, Some(false));
-        assert_eq!(strict.within_noise().judge(&report).passed, Some(true));
+        assert_eq!(strict.judge(&report).outcome, Outcome::Missed);
+        assert_eq!(strict.within_noise().judge(&report).outcome, Outcome::Passed);
     }
 }

@@ -4,7 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use socketserver::{Connection, Handler, HandlerResult, TcpServer, ThreadingTcpServer};
+use socketserver::{
+    Connection, Handler, HandlerResult, Protocol, ReactorTcpServer, TcpServer, ThreadingTcpServer, Transport,
+};
 
 use super::{Settings, Started};
 
@@ -30,19 +32,25 @@ impl Handler for Echo {
     }
 }
 
-/// The two servers are one type with different parameters; this is what is done with either.
+#[derive(Clone)]
+struct EventEcho;
+
+impl Protocol for EventEcho {
+    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+        transport.write(data);
+    }
+}
+
+/// What is done with all of the servers, as they are started and stopped in the same way.
 macro_rules! start {
     ($server:expr) => {{
-        let server = $server;
+        let mut server = $server;
         let address: SocketAddr = server.local_addr();
-        let handle = server.handle();
-        let running = server.spawn()?;
-        let stop = Box::new(move || {
-            handle.shutdown();
-            running.join()?;
+        let serve = Box::new(move || {
+            server.serve_forever()?;
             Ok(())
         });
-        Ok(Started { address, stop })
+        Ok(Started { address, serve })
     }};
 }
 
@@ -76,10 +84,18 @@ pub fn start_sequential(settings: &Settings) -> anyhow::Result<Started> {
     start!(TcpServer::bind("127.0.0.1:0", Echo(settings.buffer))?)
 }
 
+pub fn start_reactor(settings: &Settings) -> anyhow::Result<Started> {
+    start!(ReactorTcpServer::builder().max_connections(settings.connections).bind("127.0.0.1:0", EventEcho)?)
+}
+
 pub fn time_threading_stop() -> anyhow::Result<Duration> {
     time_stop!(ThreadingTcpServer::bind("127.0.0.1:0", Echo(4096))?)
 }
 
 pub fn time_sequential_stop() -> anyhow::Result<Duration> {
     time_stop!(TcpServer::bind("127.0.0.1:0", Echo(4096))?)
+}
+
+pub fn time_reactor_stop() -> anyhow::Result<Duration> {
+    time_stop!(ReactorTcpServer::builder().bind("127.0.0.1:0", EventEcho)?)
 }

@@ -1,6 +1,10 @@
 //! What differs between operating systems: error numbers and flags that std does not name, and limits.
 
+mod shareable;
+
 use std::io;
+
+pub(crate) use shareable::Shareable;
 
 /// What a failed accept means for the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +88,11 @@ pub(crate) fn send_now(_: &socket2::Socket, _: &[u8]) -> Option<io::Result<usize
 /// Whether an accepted TCP socket has the listener's timeouts, NODELAY and keep-alive from the start, which saves three calls a
 /// connection. Verified on Linux; elsewhere each connection is given them.
 pub(crate) const ACCEPTED_INHERIT: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// Whether, after a read that did not fill the buffer, the next event comes by itself when there is more, so that the read which would
+/// only say so can be left out. So it is where mio stands on epoll(7); mio on poll(2) has to see that nothing is left.
+pub(crate) const SHORT_READ_IS_LAST: bool =
+    cfg!(all(any(target_os = "linux", target_os = "android"), not(mio_unsupported_force_poll_poll)));
 
 /// How many descriptors this process may have open, where that can be read.
 pub(crate) fn descriptor_limit() -> Option<usize> {

@@ -1,0 +1,36 @@
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
+
+use super::{listen, Settings, Started};
+
+/// The echo server of tokio's tutorial on the current-thread runtime: a task for every connection, each with its buffer.
+pub fn start(settings: &Settings) -> anyhow::Result<Started> {
+    let (listener, address) = listen()?;
+    listener.set_nonblocking(true)?;
+    let buffer = settings.buffer;
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    Ok(Started { address, serve: Box::new(move || Ok(runtime.block_on(run(listener, buffer))?)) })
+}
+
+async fn run(listener: std::net::TcpListener, buffer: usize) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::spawn(echo(stream, buffer));
+    }
+}
+
+async fn echo(mut stream: TcpStream, buffer: usize) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; buffer];
+    loop {
+        let read = stream.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buffer[..read]).await?;
+    }
+}

@@ -1,0 +1,510 @@
+//! [`Channel`]: a connection and its protocol, from one event to the next.
+
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::{Interest, Registry};
+
+use super::arena::Key;
+use super::house::House;
+use super::inbox::Inbox;
+use super::link::Link;
+use super::protocol::Protocol;
+use super::timers::Timers;
+use super::transport::{State, Transport};
+use crate::clock::{after, earlier};
+use crate::connection::{DEFAULT_WRITE_TIMEOUT, LINGER};
+use crate::error::{Error, Phase};
+use crate::server::{guarded, Admission, Cause, Failure, Slot, Stage};
+use crate::sys;
+
+/// How much is read for one event before the other connections get their turn: so many reads, and so many bytes. A connection that sends
+/// as fast as it can then holds each of the others up by the time of a few reads, some tens of microseconds.
+const READS_A_TURN: usize = 16;
+const BYTES_A_TURN: usize = 256 * 1024;
+
+/// How often the callbacks about water marks may be called for one event: a protocol whose `resume_writing` fills the buffer each time
+/// goes on at the next.
+const NOTICES_A_TURN: usize = 8;
+
+/// A connection in its loop.
+pub(crate) struct Channel {
+    // Dropped in this order: the descriptor goes first, because whoever waits for the slot may need it.
+    transport: Transport,
+    /// `None` once `connection_lost` has been called.
+    protocol: Option<Box<dyn Protocol>>,
+    #[allow(dead_code)] // held for its drop
+    admission: Option<Box<Admission>>,
+    #[allow(dead_code)] // held for its drop
+    slot: Slot,
+    timer: Option<Key>,
+    /// There may be something to read.
+    readable: bool,
+    /// The system has said that the peer has ended, so that a short read is not the last.
+    hung_up: bool,
+    watches_writing: bool,
+    /// It is in the loop's list of those that have more to do.
+    pub(crate) queued: bool,
+    /// When it will have been closed for long enough; set once the protocol has gone.
+    lingers_until: Option<Instant>,
+}
+
+/// What a loop lends to the connection whose turn it is.
+pub(crate) struct Turn<'a> {
+    pub(crate) key: Key,
+    pub(crate) now: Instant,
+    pub(crate) registry: &'a Registry,
+    pub(crate) timers: &'a mut Timers<Key>,
+    /// One for all: whatever a protocol wants to keep it copies.
+    pub(crate) buffer: &'a mut [u8],
+}
+
+/// What the system has said of a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Event {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) hung_up: bool,
+}
+
+/// What is to become of a connection after its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Stays,
+    /// It has more to do, when the others have had their turn.
+    Again,
+    /// It is over. Dropping it closes it.
+    Gone,
+}
+
+/// Whether there is more to do in this turn.
+enum Next {
+    Read,
+    Wait,
+    Gone,
+}
+
+impl Channel {
+    /// A new connection. Once it is at home in its loop, `begin` follows.
+    pub(crate) fn new(
+        link: Arc<Link>,
+        house: Arc<House>,
+        protocol: Box<dyn Protocol>,
+        admission: Option<Admission>,
+        slot: Slot,
+        now: Instant,
+    ) -> Self {
+        Channel {
+            transport: Transport::new(link, house, now),
+            protocol: Some(protocol),
+            admission: admission.map(Box::new),
+            slot,
+            timer: None,
+            readable: false,
+            hung_up: false,
+            watches_writing: false,
+            queued: false,
+            lingers_until: None,
+        }
+    }
+
+    pub(crate) fn house(&self) -> &Arc<House> {
+        self.transport.house()
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Has itself reported by the system, and tells the protocol.
+    pub(crate) fn begin(&mut self, inbox: &Arc<Inbox>, turn: &mut Turn<'_>) -> io::Result<Fate> {
+        let link = &self.transport.link;
+        link.settle_in(Arc::clone(inbox), turn.key);
+        if let Err(error) = link.socket.register(turn.registry, turn.key.token(), Interest::READABLE) {
+            self.forget_protocol();
+            return Err(error);
+        }
+        self.transport.timing_changed = true;
+        self.call(Stage::ConnectionMade, |protocol, transport| protocol.connection_made(transport));
+        Ok(self.run(turn))
+    }
+
+    /// The system has reported something.
+    #[inline]
+    pub(crate) fn event(&mut self, event: Event, turn: &mut Turn<'_>) -> Fate {
+        self.readable |= event.readable;
+        self.hung_up |= event.hung_up;
+        if event.writable {
+            self.transport.flush();
+        }
+        self.run(turn)
+    }
+
+    /// Another thread, or another connection, wants something written.
+    pub(crate) fn write(&mut self, data: &[u8], turn: &mut Turn<'_>) -> Fate {
+        self.transport.write(data);
+        self.run(turn)
+    }
+
+    pub(crate) fn close(&mut self, turn: &mut Turn<'_>) -> Fate {
+        self.transport.close();
+        self.run(turn)
+    }
+
+    pub(crate) fn abort(&mut self, turn: &mut Turn<'_>) -> Fate {
+        self.transport.abort();
+        self.run(turn)
+    }
+
+    /// The server is stopping. What has come so far is delivered first.
+    pub(crate) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Fate {
+        self.readable = true;
+        if self.run(turn) == Fate::Gone {
+            return Fate::Gone;
+        }
+        if self.transport.is_open() {
+            self.call(Stage::ShuttingDown, |protocol, transport| protocol.shutting_down(transport));
+        }
+        self.run(turn)
+    }
+
+    /// The connection's timer has expired; what for is looked up now, because activity does not move it.
+    pub(crate) fn timer(&mut self, turn: &mut Turn<'_>) -> Fate {
+        self.transport.timing_changed = true;
+        if self.due().map_or(true, |due| due > turn.now) {
+            return self.run(turn);
+        }
+        if self.lingers_until.is_some() {
+            return Fate::Gone;
+        }
+        let address = || self.transport.link.peer.to_string();
+        let settings = self.transport.settings();
+        if self.transport.deadline.is_some_and(|deadline| deadline <= turn.now) {
+            let after = settings.deadline.unwrap_or_default();
+            let error = Error::Timeout { phase: Phase::Request, address: address(), after };
+            self.transport.fail(error);
+        } else if self.write_due().is_some_and(|due| due <= turn.now) {
+            let after = settings.write_timeout.unwrap_or(DEFAULT_WRITE_TIMEOUT);
+            let error = Error::Timeout { phase: Phase::Write, address: address(), after };
+            self.transport.fail(error);
+        } else {
+            // Whoever does not close has the same time again.
+            self.transport.last_active = turn.now;
+            self.call(Stage::TimedOut, |protocol, transport| protocol.timed_out(transport));
+        }
+        self.run(turn)
+    }
+
+    /// The loop cannot go on.
+    pub(crate) fn fail(&mut self, error: &io::Error) {
+        if self.protocol.is_some() {
+            self.lose(Some(io::Error::new(error.kind(), format!("the event loop has failed: {error}"))));
+        }
+    }
+
+    /// Goes on until nothing is left to do, or others should have their turn.
+    fn run(&mut self, turn: &mut Turn<'_>) -> Fate {
+        let mut reads = 0;
+        let mut bytes = 0;
+        let again = loop {
+            match self.settle(turn) {
+                Next::Gone => return self.end(turn),
+                Next::Wait => break false,
+                Next::Read if reads >= READS_A_TURN || bytes >= BYTES_A_TURN => break true,
+                Next::Read => {}
+            }
+            reads += 1;
+            bytes += self.read(turn);
+        };
+        self.stamp(turn.now);
+        if self.transport.write_buffer_size() > 0 && !self.watches_writing {
+            if let Err(error) = self.watch_writing(turn) {
+                self.lose(Some(error));
+                return self.end(turn);
+            }
+        }
+        if self.transport.timing_changed {
+            self.transport.timing_changed = false;
+            self.set_timer(turn);
+        }
+        if again {
+            Fate::Again
+        } else {
+            Fate::Stays
+        }
+    }
+
+    /// Has the connection report both directions, once for all.
+    #[inline(never)]
+    fn watch_writing(&mut self, turn: &mut Turn<'_>) -> io::Result<()> {
+        self.watches_writing = true;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.transport.link.socket.reregister(turn.registry, turn.key.token(), both)
+    }
+
+    /// Sees to what callbacks and events have brought about, and says what comes next.
+    #[inline]
+    fn settle(&mut self, turn: &mut Turn<'_>) -> Next {
+        // The usual case, in as few steps as it can be told.
+        if self.transport.is_quiet() && !self.transport.link.is_cut() {
+            return if self.readable { Next::Read } else { Next::Wait };
+        }
+        self.settle_slowly(turn)
+    }
+
+    // Out of line, as all that seldom happens: what is inlined costs every turn the registers to be saved for it.
+    #[inline(never)]
+    fn settle_slowly(&mut self, turn: &mut Turn<'_>) -> Next {
+        if self.lingers_until.is_some() {
+            return self.linger(turn);
+        }
+        if self.transport.link.is_cut() {
+            let cut = Error::Cut { address: self.transport.link.peer.to_string() };
+            self.lose(Some(cut.into()));
+            return Next::Gone;
+        }
+        for _ in 0..NOTICES_A_TURN {
+            let limits = self.transport.settings().limits;
+            let waiting = self.transport.write_buffer_size();
+            match &self.transport.state {
+                State::Open if !self.transport.writing_paused && waiting > limits.high => {
+                    self.transport.writing_paused = true;
+                    self.call(Stage::PauseWriting, |protocol, transport| protocol.pause_writing(transport));
+                }
+                State::Open if self.transport.writing_paused && waiting <= limits.low => {
+                    self.transport.writing_paused = false;
+                    self.call(Stage::ResumeWriting, |protocol, transport| protocol.resume_writing(transport));
+                }
+                State::Open => break,
+                State::Closing if waiting > 0 => return Next::Wait,
+                State::Closing => return self.finish(turn),
+                State::Broken(_) => {
+                    // What the peer has sent before is looked for to the last byte.
+                    self.readable |= !self.hung_up;
+                    self.hung_up = true;
+                    break;
+                }
+                State::Aborted(_) | State::Lost => {
+                    let error = self.transport.take_error();
+                    self.lose(error);
+                    return Next::Gone;
+                }
+            }
+        }
+        let broken = matches!(self.transport.state, State::Broken(_));
+        let paused = self.transport.is_reading_paused() || self.transport.is_held() && !broken;
+        let more = self.transport.pushed_back.is_some() || self.readable && !self.transport.read_ended;
+        match (more && !paused, broken) {
+            (true, _) => Next::Read,
+            (false, false) => Next::Wait,
+            (false, true) => {
+                let error = self.transport.take_error();
+                self.lose(error);
+                Next::Gone
+            }
+        }
+    }
+
+    /// Reads once and delivers. Returns how much.
+    fn read(&mut self, turn: &mut Turn<'_>) -> usize {
+        if !self.transport.is_open() || self.transport.pushed_back.is_some() {
+            if self.lingers_until.is_some() {
+                return self.discard(turn);
+            }
+            if let Some(data) = self.transport.pushed_back.take() {
+                self.call(Stage::DataReceived, |protocol, transport| protocol.data_received(transport, &data));
+                return data.len();
+            }
+        }
+        match self.transport.link.socket.read(turn.buffer) {
+            Ok(0) => {
+                self.peer_ended();
+                0
+            }
+            Ok(count) => {
+                self.transport.last_active = turn.now;
+                let data = turn.buffer.get(..count).unwrap_or_default();
+                self.readable = !self.was_last(count, turn.buffer.len());
+                self.call(Stage::DataReceived, |protocol, transport| protocol.data_received(transport, data));
+                count
+            }
+            Err(error) => {
+                self.read_failed(error);
+                0
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn peer_ended(&mut self) {
+        if self.transport.link.is_cut() {
+            // It is our own end that is seen here, which must not look like the peer's.
+            return;
+        }
+        self.readable = false;
+        self.transport.read_ended = true;
+        if self.transport.is_open() {
+            self.call(Stage::EofReceived, |protocol, transport| protocol.eof_received(transport));
+        }
+    }
+
+    /// Whether nothing is left after a read of `count` bytes: where the buffer was not filled, and no end was announced whose event
+    /// has passed already. That spares the read that would only say so.
+    fn was_last(&self, count: usize, room: usize) -> bool {
+        sys::SHORT_READ_IS_LAST && count < room && !self.hung_up
+    }
+
+    #[inline(never)]
+    fn read_failed(&mut self, error: io::Error) {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => self.readable = false,
+            io::ErrorKind::Interrupted => {}
+            // Writing has failed before, and that is the error that is told; or a cut, which is seen by itself.
+            _ if matches!(self.transport.state, State::Broken(_)) => self.readable = false,
+            _ if self.transport.link.is_cut() => {}
+            _ => self.transport.state = State::Aborted(Some(error)),
+        }
+    }
+
+    /// Everything has been sent after a `close`. The protocol goes now; the socket when what was sent has arrived.
+    fn finish(&mut self, turn: &mut Turn<'_>) -> Next {
+        self.stamp(turn.now);
+        self.lose(None);
+        // Where the peer has ended, nothing can come any more that a close would answer with a reset.
+        if self.transport.read_ended || self.transport.link.socket.shutdown(Shutdown::Write).is_err() {
+            return Next::Gone;
+        }
+        self.readable = true;
+        // What was written longer ago has arrived.
+        self.lingers_until = Some(self.transport.last_written.map_or(turn.now, |written| after(written, LINGER)));
+        self.transport.timing_changed = true;
+        self.linger(turn)
+    }
+
+    fn linger(&mut self, turn: &Turn<'_>) -> Next {
+        if self.transport.link.is_cut() || self.transport.read_ended {
+            return Next::Gone;
+        }
+        match (self.readable, self.lingers_until) {
+            (true, _) => Next::Read,
+            (false, Some(until)) if until > turn.now => Next::Wait,
+            _ => Next::Gone,
+        }
+    }
+
+    /// Reads and throws away.
+    fn discard(&mut self, turn: &mut Turn<'_>) -> usize {
+        match self.transport.link.socket.read(turn.buffer) {
+            Ok(count) if count > 0 => {
+                self.readable = !self.was_last(count, turn.buffer.len());
+                count
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                0
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            _ => {
+                self.transport.read_ended = true;
+                0
+            }
+        }
+    }
+
+    /// Runs a callback. A panic ends the connection.
+    fn call(&mut self, stage: Stage, callback: impl FnOnce(&mut dyn Protocol, &mut Transport)) {
+        let Channel { protocol: Some(protocol), transport, .. } = self else { return };
+        if let Err(failure) = guarded(stage, || callback(&mut **protocol, transport)) {
+            let error = io::Error::other(failure.to_string());
+            self.transport.state = State::Aborted(None);
+            self.report(failure);
+            self.say_lost(Some(&error));
+        }
+    }
+
+    /// The connection is over: says so, to the protocol and, where it is because of an error, to `handle_error`.
+    fn lose(&mut self, error: Option<io::Error>) {
+        self.say_lost(error.as_ref());
+        if let Some(error) = error {
+            self.report(Failure::new(Stage::Transport, Cause::Error(error.into())));
+        }
+    }
+
+    /// Calls `connection_lost`, unless that has been done.
+    fn say_lost(&mut self, error: Option<&io::Error>) {
+        self.transport.state = State::Lost;
+        self.transport.give_up();
+        let Channel { protocol: Some(protocol), transport, .. } = self else { return };
+        if let Err(failure) = guarded(Stage::ConnectionLost, || protocol.connection_lost(transport, error)) {
+            self.report(failure);
+        }
+        self.forget_protocol();
+    }
+
+    fn forget_protocol(&mut self) {
+        let protocol = self.protocol.take();
+        if let Err(failure) = guarded(Stage::Drop, || drop(protocol)) {
+            self.report(failure);
+        }
+    }
+
+    fn report(&self, failure: Failure) {
+        self.house().reception.report(failure.of_peer(&self.transport.link.peer));
+    }
+
+    #[inline(never)]
+    fn end(&mut self, turn: &mut Turn<'_>) -> Fate {
+        if let Some(timer) = self.timer.take() {
+            turn.timers.cancel(timer);
+        }
+        Fate::Gone
+    }
+
+    /// Bytes that went out are activity of now.
+    fn stamp(&mut self, now: Instant) {
+        if std::mem::take(&mut self.transport.wrote) {
+            self.transport.last_written = Some(now);
+            self.transport.last_active = now;
+        }
+    }
+
+    /// When the connection's timer is due, as things are now.
+    fn due(&self) -> Option<Instant> {
+        if self.lingers_until.is_some() {
+            return self.lingers_until;
+        }
+        let idle = match self.transport.settings().timeout {
+            Some(timeout) if self.transport.is_open() => self.transport.last_active.checked_add(timeout),
+            _ => None,
+        };
+        earlier(earlier(idle, self.write_due()), self.transport.deadline)
+    }
+
+    /// When what waits to be sent has waited for too long.
+    fn write_due(&self) -> Option<Instant> {
+        if self.transport.write_buffer_size() == 0 {
+            return None;
+        }
+        let timeout = match (self.transport.settings().write_timeout, &self.transport.state) {
+            // A close must come to an end.
+            (None, State::Closing) => Some(DEFAULT_WRITE_TIMEOUT),
+            (timeout, _) => timeout,
+        };
+        self.transport.last_written?.checked_add(timeout?)
+    }
+
+    #[inline(never)]
+    fn set_timer(&mut self, turn: &mut Turn<'_>) {
+        let Some(due) = self.due() else { return };
+        // Never at once: a turn that sets its own next turn would never end.
+        let due = due.max(turn.now + Duration::from_micros(1));
+        match self.timer {
+            Some(timer) => {
+                turn.timers.reset(timer, due);
+            }
+            None => self.timer = turn.timers.insert(due, turn.key),
+        }
+    }
+}

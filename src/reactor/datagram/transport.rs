@@ -1,0 +1,138 @@
+//! [`DatagramTransport`].
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mio::net::UdpSocket;
+
+use crate::control::{Control, ServerHandle};
+
+/// The most that may wait for room in the system's buffer, in bytes; more is dropped and counted. It seldom comes to waiting, because
+/// a datagram that the network does not take is dropped there.
+const MOST_WAITING: usize = 1024 * 1024;
+
+/// What a waiting datagram costs beside its bytes.
+const OVERHEAD: usize = 64;
+
+/// The longest payload of a UDP datagram over IPv4; over IPv6 it is 20 bytes more (RFC 768, RFC 8200).
+const MOST_V4: usize = 65_507;
+const MOST_V6: usize = 65_527;
+
+/// The socket, as its [`DatagramProtocol`](super::DatagramProtocol) sees it. asyncio's `DatagramTransport`.
+pub struct DatagramTransport {
+    pub(super) socket: UdpSocket,
+    pub(super) local_addr: SocketAddr,
+    pub(super) control: Arc<Control>,
+    waiting: VecDeque<(Box<[u8]>, SocketAddr)>,
+    waiting_bytes: usize,
+    pub(super) closing: bool,
+}
+
+impl DatagramTransport {
+    pub(super) fn new(socket: UdpSocket, local_addr: SocketAddr, control: Arc<Control>) -> Self {
+        DatagramTransport { socket, local_addr, control, waiting: VecDeque::new(), waiting_bytes: 0, closing: false }
+    }
+
+    /// Sends a datagram, which may be empty. Never waits: where the system's buffer is full it is kept, in order, up to a mebibyte.
+    /// asyncio's `sendto`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] where it is longer than a datagram can be (65,507 bytes over IPv4);
+    /// [`io::ErrorKind::WouldBlock`] where too much waits already, which is counted in [`Stats::dropped`](crate::Stats::dropped);
+    /// [`io::ErrorKind::NotConnected`] after [`close`](DatagramTransport::close); whatever the system says.
+    pub fn send_to(&mut self, data: &[u8], peer: SocketAddr) -> io::Result<()> {
+        if self.closing {
+            let reason = format!("cannot send to {peer}: the socket on {} is closing", self.local_addr);
+            return Err(io::Error::new(io::ErrorKind::NotConnected, reason));
+        }
+        let most = if peer.is_ipv4() { MOST_V4 } else { MOST_V6 };
+        if data.len() > most {
+            let reason = format!("a datagram to {peer} has at most {most} bytes, not {}", data.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        if self.waiting.is_empty() {
+            match self.send_now(data, peer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+        let cost = data.len() + OVERHEAD;
+        if self.waiting_bytes + cost > MOST_WAITING {
+            self.control.counters.dropped.add_one();
+            let reason = format!("a datagram to {peer} is dropped: too many wait to be sent already");
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, reason));
+        }
+        self.waiting_bytes += cost;
+        self.waiting.push_back((data.into(), peer));
+        Ok(())
+    }
+
+    fn send_now(&self, data: &[u8], peer: SocketAddr) -> io::Result<()> {
+        loop {
+            match self.socket.send_to(data, peer) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends what waits, as far as the system takes it. Stops at an error, with that datagram dropped.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        while let Some((data, peer)) = self.waiting.front() {
+            match self.send_now(data, *peer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                result => {
+                    self.waiting_bytes -= data.len() + OVERHEAD;
+                    self.waiting.pop_front();
+                    if result.is_err() {
+                        self.control.counters.dropped.add_one();
+                        return result;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Serves the socket no more; `connection_lost(None)` follows. What still waits is tried once and dropped. asyncio's `close`.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// The address the socket is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The bytes that wait to be sent.
+    pub fn write_buffer_size(&self) -> usize {
+        self.waiting_bytes - self.waiting.len() * OVERHEAD
+    }
+
+    /// The socket's options, such as multicast memberships.
+    pub fn socket(&self) -> socket2::SockRef<'_> {
+        socket2::SockRef::from(&self.socket)
+    }
+
+    /// The server this socket belongs to.
+    pub fn server(&self) -> ServerHandle {
+        ServerHandle::new(Arc::clone(&self.control))
+    }
+}
+
+impl fmt::Debug for DatagramTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatagramTransport")
+            .field("local_addr", &self.local_addr)
+            .field("waiting", &self.waiting.len())
+            .finish_non_exhaustive()
+    }
+}

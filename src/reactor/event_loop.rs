@@ -1,0 +1,360 @@
+//! [`EventLoop`]: one thread's connections.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::{Registry, Token};
+
+use super::arena::{Arena, Key};
+use super::arrival::Adoption;
+use super::channel::{Channel, Event, Fate, Turn};
+use super::datagram::DatagramSeat;
+use super::house::House;
+use super::inbox::{Broadcast, Command, Inbox};
+use super::timers::Timers;
+use super::transport_handle::TransportHandle;
+use crate::clock::earlier;
+use crate::control::Control;
+use crate::poller::Poller;
+use crate::server::{guarded, sealed::Arrival as _, Cause, Failure, Stage, Taken};
+
+/// Events that one wait brings at the most. Enough that a busy loop seldom waits twice for what one wait could bring, few enough
+/// that what other threads ask for is seen to in between.
+const EVENTS: usize = 1024;
+
+/// The buffer that everything is read into, one for all connections.
+const BUFFER: usize = 64 * 1024;
+
+/// Tokens below the poller's own, for listeners, of which a reactor has a few. No connection's token reaches them.
+const LAST_LISTENER: usize = usize::MAX - 1;
+const MOST_LISTENERS: usize = 1024;
+
+/// Waits for events and gives them to connections, until there is nothing left to serve.
+pub(crate) struct EventLoop {
+    poller: Poller,
+    seats: Arena<Seat>,
+    timers: Timers<Key>,
+    inbox: Arc<Inbox>,
+    commands: Vec<Command>,
+    /// Who had more to do than fits into a turn.
+    again: Vec<Key>,
+    buffer: Vec<u8>,
+    now: Instant,
+    /// Listeners that have something to accept, by number.
+    called: Vec<usize>,
+    /// No server is going to send connections any more.
+    finishing: bool,
+}
+
+/// What a loop serves.
+#[allow(clippy::large_enum_variant)] // nearly all of them are the large one, and a box would cost each an allocation
+enum Seat {
+    Channel(Channel),
+    Datagram(Box<DatagramSeat>),
+}
+
+/// What is to be told to the thread that waits in [`EventLoop::turn`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// By the poller's waker, among other things perhaps.
+    ByWaker,
+    Otherwise,
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        // What was sent too late is dropped, which closes the connections among it.
+        drop(self.inbox.close());
+    }
+}
+
+impl EventLoop {
+    pub(crate) fn new(inbox: Arc<Inbox>) -> io::Result<EventLoop> {
+        let poller = Poller::new(EVENTS)?;
+        inbox.open(poller.waker());
+        Ok(EventLoop {
+            poller,
+            seats: Arena::new(),
+            timers: Timers::new(),
+            inbox,
+            commands: Vec::new(),
+            again: Vec::new(),
+            buffer: vec![0; BUFFER],
+            now: Instant::now(),
+            called: Vec::new(),
+            finishing: false,
+        })
+    }
+
+    pub(crate) fn waker(&self) -> &Arc<mio::Waker> {
+        self.poller.waker()
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        self.poller.registry()
+    }
+
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+
+    /// The token of the listener of that number. `None` where there are too many.
+    pub(crate) fn listener_token(number: usize) -> Option<Token> {
+        (number < MOST_LISTENERS).then(|| Token(LAST_LISTENER - number))
+    }
+
+    /// Listeners that have been reported since this was asked last.
+    pub(crate) fn take_called(&mut self) -> impl Iterator<Item = usize> + '_ {
+        self.called.drain(..)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.seats.len() == 0
+    }
+
+    /// Serves on a thread of its own, until told to finish.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        while !(self.finishing && self.is_empty()) {
+            if let Err(error) = self.turn(None) {
+                self.fail(&error);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until something happens or `until` has come, and sees to it.
+    pub(crate) fn turn(&mut self, until: Option<Instant>) -> io::Result<Woken> {
+        if self.again.is_empty() && self.inbox.may_wait() {
+            self.poller.wait(earlier(until, self.timers.next()))?;
+        } else {
+            self.poller.look()?;
+        }
+        self.now = Instant::now();
+        let woken = self.see_to_events();
+        for key in std::mem::take(&mut self.again) {
+            self.serve(key, |channel, turn| {
+                channel.queued = false;
+                channel.event(Event::default(), turn)
+            });
+        }
+        self.see_to_commands();
+        self.see_to_timers();
+        Ok(woken)
+    }
+
+    fn see_to_events(&mut self) -> Woken {
+        let EventLoop { poller, seats, timers, again, buffer, now, called, inbox, .. } = self;
+        let mut woken = Woken::Otherwise;
+        for event in poller.events() {
+            let token = event.token();
+            if token == Poller::WAKER {
+                woken = Woken::ByWaker;
+                continue;
+            }
+            if token.0 > LAST_LISTENER - MOST_LISTENERS {
+                called.push(LAST_LISTENER - token.0);
+                continue;
+            }
+            let key = Key::from_token(token);
+            let what = Event {
+                // A connection that has failed says so when it is read.
+                readable: event.is_readable() || event.is_read_closed() || event.is_error(),
+                writable: event.is_writable() || event.is_write_closed(),
+                hung_up: event.is_read_closed() || event.is_error(),
+            };
+            let mut turn = Turn { key, now: *now, registry: poller.registry(), timers, buffer };
+            let fate = match seats.get_mut(key) {
+                Some(Seat::Channel(channel)) => channel.event(what, &mut turn),
+                Some(Seat::Datagram(seat)) => seat.event(what, &mut turn),
+                // It has been closed since the event was reported.
+                None => continue,
+            };
+            if fate != Fate::Stays {
+                settle(fate, key, seats, again, inbox);
+            }
+        }
+        woken
+    }
+
+    /// Has a connection do something, and sees to what becomes of it.
+    fn serve(&mut self, key: Key, work: impl FnOnce(&mut Channel, &mut Turn<'_>) -> Fate) {
+        let EventLoop { poller, seats, timers, again, buffer, now, inbox, .. } = self;
+        let mut turn = Turn { key, now: *now, registry: poller.registry(), timers, buffer };
+        let fate = match seats.get_mut(key) {
+            Some(Seat::Channel(channel)) => work(channel, &mut turn),
+            Some(Seat::Datagram(seat)) => {
+                seat.queued = false;
+                seat.event(Event::default(), &mut turn)
+            }
+            None => return,
+        };
+        settle(fate, key, seats, again, inbox);
+    }
+
+    fn see_to_commands(&mut self) {
+        let mut commands = std::mem::take(&mut self.commands);
+        self.inbox.take(&mut commands);
+        for command in commands.drain(..) {
+            match command {
+                Command::Adopt(adoption) => {
+                    // The acceptor has counted it here already.
+                    self.inbox.take_load();
+                    let house = Arc::clone(&adoption.house);
+                    let peer = adoption.arrival.peer().clone();
+                    if let Err(failure) = self.adopt(*adoption) {
+                        house.control().counters.spawn_failures.add_one();
+                        house.reception.report(failure.of_peer(&peer));
+                    }
+                }
+                Command::Write(key, data) => self.serve(key, |channel, turn| {
+                    TransportHandle::received(&channel.transport().link, &data);
+                    channel.write(&data, turn)
+                }),
+                Command::Close(key) => self.serve(key, Channel::close),
+                Command::Abort(key) => self.serve(key, Channel::abort),
+                Command::Broadcast(broadcast) => self.broadcast(&broadcast),
+                Command::Stop(house) => self.stop(&house),
+                Command::Finish => self.finishing = true,
+            }
+        }
+        self.commands = commands;
+    }
+
+    fn see_to_timers(&mut self) {
+        while let Some((_, &key)) = self.timers.expire(self.now) {
+            self.serve(key, Channel::timer);
+        }
+    }
+
+    /// Takes a connection in.
+    ///
+    /// # Errors
+    /// It could not be, and has been closed.
+    pub(crate) fn adopt(&mut self, adoption: Adoption) -> Result<Taken, Failure> {
+        let Adoption { arrival, slot, house } = adoption;
+        let reception = &house.reception;
+        let admission = match reception.admit(arrival.peer()) {
+            Ok(admission) => admission,
+            Err(refusal) => {
+                reception.turn_away(arrival, refusal);
+                return Ok(Taken::TurnedAway);
+            }
+        };
+        let protocol = match (house.protocols)() {
+            Ok(protocol) => protocol,
+            Err(failure) => {
+                reception.report(failure.of_peer(arrival.peer()));
+                None
+            }
+        };
+        // Without a protocol it is closed, which is what a request gets whose handler could not be cloned.
+        let (Some(protocol), Some(link)) = (protocol, arrival.into_link()) else { return Ok(Taken::Served) };
+        let channel = Channel::new(link, house, protocol, admission, slot, self.now);
+        let refused = |error: io::Error| {
+            let reason = format!("cannot take the connection into an event loop: {error}");
+            Failure::new(Stage::Dispatch, Cause::Error(io::Error::new(error.kind(), reason).into()))
+        };
+        let key = self.insert(Seat::Channel(channel)).map_err(refused)?;
+        let inbox = Arc::clone(&self.inbox);
+        let mut failed = None;
+        self.serve(key, |channel, turn| {
+            channel.begin(&inbox, turn).unwrap_or_else(|error| {
+                failed = Some(error);
+                Fate::Gone
+            })
+        });
+        match failed {
+            None => Ok(Taken::Served),
+            Some(error) => Err(refused(error)),
+        }
+    }
+
+    /// Takes a datagram socket in.
+    pub(crate) fn add_datagrams(&mut self, mut seat: Box<DatagramSeat>) -> io::Result<()> {
+        let key = self.seats.next_key();
+        seat.begin(self.poller.registry(), key.token())?;
+        self.insert(Seat::Datagram(seat)).map(drop)
+    }
+
+    fn insert(&mut self, seat: Seat) -> io::Result<Key> {
+        let key = self.seats.insert_with(|_| seat).ok_or(io::ErrorKind::OutOfMemory)?;
+        self.inbox.add_load();
+        Ok(key)
+    }
+
+    /// The loop cannot go on: every connection is told so.
+    pub(crate) fn fail(&mut self, error: &io::Error) {
+        for key in self.seats.keys() {
+            self.serve(key, |channel, _| {
+                channel.fail(error);
+                Fate::Gone
+            });
+        }
+    }
+
+    fn broadcast(&mut self, broadcast: &Broadcast) {
+        for key in self.members(&broadcast.house) {
+            self.serve(key, |channel, turn| {
+                let picked = match &broadcast.filter {
+                    None => Ok(true),
+                    Some(filter) => guarded(Stage::Filter, || filter(channel.transport())),
+                };
+                match picked {
+                    Ok(true) => channel.write(&broadcast.data, turn),
+                    Ok(false) => Fate::Stays,
+                    Err(failure) => {
+                        let peer = &channel.transport().link.peer;
+                        broadcast.house.reception.report(failure.of_peer(peer));
+                        Fate::Stays
+                    }
+                }
+            });
+        }
+    }
+
+    /// A server is stopping: has its connections close.
+    pub(crate) fn stop(&mut self, house: &Arc<House>) {
+        for key in self.members(house) {
+            self.serve(key, Channel::shut_down);
+        }
+    }
+
+    /// A datagram server is stopping.
+    pub(crate) fn stop_datagrams(&mut self, control: &Arc<Control>) {
+        let of_control = |seat: &Seat| matches!(seat, Seat::Datagram(seat) if Arc::ptr_eq(seat.control(), control));
+        let keys: Vec<Key> = self.seats.iter().filter(|(_, seat)| of_control(seat)).map(|(key, _)| key).collect();
+        for key in keys {
+            if let Some(Seat::Datagram(mut seat)) = self.seats.remove(key) {
+                seat.lose(None);
+                self.inbox.take_load();
+            }
+        }
+    }
+
+    fn members(&self, house: &Arc<House>) -> Vec<Key> {
+        let of_house = |seat: &Seat| matches!(seat, Seat::Channel(channel) if Arc::ptr_eq(channel.house(), house));
+        self.seats.iter().filter(|(_, seat)| of_house(seat)).map(|(key, _)| key).collect()
+    }
+}
+
+/// Sees to what becomes of a connection after its turn.
+fn settle(fate: Fate, key: Key, seats: &mut Arena<Seat>, again: &mut Vec<Key>, inbox: &Inbox) {
+    match (fate, seats.get_mut(key)) {
+        (Fate::Gone, _) => {
+            drop(seats.remove(key));
+            inbox.take_load();
+        }
+        (Fate::Again, Some(seat)) => {
+            let queued = match seat {
+                Seat::Channel(channel) => &mut channel.queued,
+                Seat::Datagram(seat) => &mut seat.queued,
+            };
+            if !std::mem::replace(queued, true) {
+                again.push(key);
+            }
+        }
+        (Fate::Again | Fate::Stays, _) => {}
+    }
+}

@@ -1,0 +1,69 @@
+//! [`Link`]: the part of a connection that its handles and the drain have a hold on too.
+
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::arena::Key;
+use super::inbox::Inbox;
+use super::socket::Socket;
+use crate::address::Address;
+use crate::control::Cut;
+
+/// The socket, and what other threads need to know of the connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) socket: Socket,
+    pub(crate) peer: Address,
+    pub(crate) id: u64,
+    cut: AtomicBool,
+    /// Bytes that wait to be written: in the loop's inbox, and in the write buffer.
+    pub(crate) sent: AtomicUsize,
+    pub(crate) buffered: AtomicUsize,
+    /// The most of them.
+    pub(crate) limit: AtomicUsize,
+    home: OnceLock<Home>,
+}
+
+/// The loop that serves a connection, and its name there.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) key: Key,
+}
+
+impl Link {
+    pub(crate) fn new(socket: Socket, peer: Address, id: u64) -> Self {
+        Link {
+            socket,
+            peer,
+            id,
+            cut: AtomicBool::new(false),
+            sent: AtomicUsize::new(0),
+            buffered: AtomicUsize::new(0),
+            limit: AtomicUsize::new(0),
+            home: OnceLock::new(),
+        }
+    }
+
+    /// Says which loop serves it; once.
+    pub(crate) fn settle_in(&self, inbox: Arc<Inbox>, key: Key) {
+        let _ = self.home.set(Home { inbox, key });
+    }
+
+    pub(crate) fn home(&self) -> Option<&Home> {
+        self.home.get()
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+}
+
+impl Cut for Link {
+    /// The loop sees the hang-up, and why it came. The peer sees it even while a callback holds the loop up.
+    fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}

@@ -1,0 +1,199 @@
+//! From settings to a server.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::acceptor::Acceptor;
+use super::builder::Builder;
+use super::dispatch::Dispatch;
+use super::jobs::Jobs;
+use super::listener::{Listener, Readiness, Source};
+use super::overload::Overload;
+use super::reception::Reception;
+use super::service::{erase, Service};
+use super::service_actions::ServiceActions;
+use super::{Server, State, LISTENER};
+use crate::address::Address;
+use crate::connection::{not_zero, RequestContext};
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::handler::Handler;
+use crate::poller::Poller;
+use crate::sync::{lock, Mutex};
+use crate::sys;
+
+/// The longest farewell of [`Overload::Reject`], in bytes: what any socket's empty buffer takes at once.
+const MOST_FAREWELL: usize = 4096;
+
+/// Descriptors left to the rest of the program when the ceiling on connections is derived from the descriptor limit.
+const SPARE_DESCRIPTORS: usize = 64;
+
+/// The accepting side of a server, whoever serves what it accepts.
+pub(crate) struct Front<S: Source> {
+    pub(crate) acceptor: Acceptor<S>,
+    pub(crate) service_actions: Option<ServiceActions>,
+}
+
+impl<L: Listener, D> Builder<L, D> {
+    /// Finds settings that no server can use.
+    pub(crate) fn check_common(&self) -> Result<()> {
+        let none = "no request could ever be served";
+        if self.max_connections == Some(0) {
+            return Err(invalid("max_connections", 0, none));
+        }
+        if self.max_per_address == Some(0) {
+            return Err(invalid("max_per_address", 0, none));
+        }
+        if let Overload::Reject(farewell) = self.overload {
+            if farewell.len() > MOST_FAREWELL {
+                let value = format_args!("a farewell of {} bytes", farewell.len());
+                return Err(invalid("overload", value, "4 KiB are the most"));
+            }
+        }
+        if let Some(keepalive) = &self.stream.keepalive {
+            keepalive.check()?;
+        }
+        if self.options.mode > 0o777 {
+            let reason = "a mode is nine bits, such as 0o660 (was it meant to be octal?)";
+            return Err(invalid("mode", format_args!("0o{:o}", self.options.mode), reason));
+        }
+        if self.options.reuse_port && cfg!(not(unix)) {
+            return Err(invalid("reuse_port", true, "this system cannot share a port safely"));
+        }
+        not_zero("read_timeout", self.stream.read_timeout)?;
+        not_zero("write_timeout", self.stream.write_timeout)?;
+        not_zero("request_deadline", self.stream.request_deadline)?;
+        if self.service_actions.as_ref().is_some_and(|(interval, _)| interval.is_zero()) {
+            return Err(invalid("service_actions interval", "zero", "the server would do nothing else"));
+        }
+        Ok(())
+    }
+
+    /// What a stop and its report are about. `connections` is the ceiling where none is set.
+    pub(crate) fn control(&self, address: Address, connections: usize) -> Control {
+        let limit = self.max_connections.unwrap_or_else(|| within_descriptors(connections));
+        Control::new(address, limit, self.drain_timeout, self.block_on_close)
+    }
+
+    /// Composes the accepting side, and gives back the strategy that is to serve what it accepts.
+    pub(crate) fn front<S: Source>(self, listener: S, control: Arc<Control>) -> (Front<S>, D) {
+        let listener = Arc::new(Mutex::new(Some(listener)));
+        let closes = Arc::clone(&listener);
+        control.set_listener_closer(move || drop(lock(&closes).take()));
+        let reception = Reception::new(Arc::clone(&control), self.hooks, self.max_per_address, self.overload);
+        let context = RequestContext::new(control, self.stream);
+        let front = Front {
+            acceptor: Acceptor::new(listener, Arc::new(reception), context, self.overload),
+            service_actions: self.service_actions.map(|(interval, hook)| ServiceActions::new(interval, hook)),
+        };
+        (front, self.dispatch)
+    }
+}
+
+impl<L: Listener, D: Dispatch> Builder<L, D> {
+    /// A server over a listener that exists: one of std's (systemd's socket activation comes in this way), or one of your own.
+    ///
+    /// The socket's own settings (`backlog`, `reuse_port`, …) are what they are; those of the connections apply. A Unix
+    /// socket's path is not unlinked at the close, because it is not this server's.
+    ///
+    /// ```
+    /// use socketserver::{handler_fn, Connection, ThreadingTcpServer};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let server = ThreadingTcpServer::builder().from_listener(listener, handler_fn(|_: &mut Connection| Ok(())))?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`]; [`Error::System`] where the listener cannot be used.
+    #[allow(clippy::wrong_self_convention)] // Python and systemd's documentation speak of the listener it comes from
+    pub fn from_listener<T, H>(self, listener: T, handler: H) -> Result<Server<L, D>>
+    where
+        T: TryInto<L>,
+        Error: From<T::Error>,
+        H: Handler<L::Request> + Clone,
+    {
+        self.check()?;
+        self.build(listener.try_into()?, handler)
+    }
+
+    /// Finds settings that cannot be used.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.check_common()?;
+        if let Some(connections) = self.max_connections.filter(|&count| count > self.dispatch.most_connections()) {
+            let reason = match self.dispatch.most_connections() {
+                1 => "a sequential server serves one at a time; take a threading one",
+                super::threading::MOST_THREADS => {
+                    "more than 8,000 threads bring the process near the kernel's limit of memory mappings, where it aborts"
+                }
+                _ => "the dispatch strategy does not take so many",
+            };
+            return Err(invalid("max_connections", connections, reason));
+        }
+        for (setting, bytes) in [
+            ("max_line", self.stream.max_line),
+            ("max_frame", self.stream.max_frame),
+            ("write_queue", self.stream.write_queue),
+        ] {
+            if bytes == 0 {
+                return Err(invalid(setting, 0, "nothing would ever fit"));
+            }
+        }
+        self.dispatch.check()?;
+        if self.prepare_timeout.is_zero() {
+            return Err(invalid("prepare_timeout", "zero", "nothing could ever be prepared in time"));
+        }
+        Ok(())
+    }
+
+    /// Composes the server.
+    pub(crate) fn build<H>(mut self, mut listener: L, handler: H) -> Result<Server<L, D>>
+    where
+        H: Handler<L::Request> + Clone,
+    {
+        let local_addr = listener.local_addr();
+        let system = |operation: &str| {
+            let operation = format!("{operation} for the server on {local_addr}");
+            move |source| Error::System { operation, source }
+        };
+        // One event of the listener's, one of the waker's.
+        let poller = Poller::new(2).map_err(system("make a poller"))?;
+        listener
+            .register(&Readiness { registry: poller.registry(), token: LISTENER, waker: poller.waker() })
+            .map_err(system("register the listener"))?;
+
+        let most = self.dispatch.most_connections().min(self.dispatch.default_connections());
+        let control = Arc::new(self.control(local_addr.clone().into(), most));
+        control.attach_waker(poller.waker());
+        let preparation = listener.preparation();
+        let prepare_timeout = self.prepare_timeout;
+        let (timeout, handle_timeout) = (self.timeout, self.handle_timeout.take());
+        let (front, dispatch) = self.front(listener, Arc::clone(&control));
+        let reception = Arc::clone(&front.acceptor.reception);
+        let service = Service { reception, handler: erase(handler), preparation, prepare_timeout };
+        Ok(Server {
+            acceptor: front.acceptor,
+            jobs: Jobs { dispatch, service: Arc::new(service) },
+            local_addr,
+            control,
+            poller,
+            handle_timeout,
+            service_actions: front.service_actions,
+            timeout,
+            state: State::Open,
+        })
+    }
+}
+
+/// So many connections, or as many as there are descriptors for if those are fewer.
+fn within_descriptors(connections: usize) -> usize {
+    match sys::descriptor_limit() {
+        Some(descriptors) => connections.min(descriptors.saturating_sub(SPARE_DESCRIPTORS).max(1)),
+        None => connections,
+    }
+}
+
+pub(crate) fn invalid(setting: &'static str, value: impl fmt::Display, reason: &'static str) -> Error {
+    Error::InvalidSetting { setting, value: value.to_string(), reason }
+}
