@@ -1,4 +1,4 @@
-//! No selector, source, timer, waker or attempt to connect leaks a descriptor. Counted in this process, so one test at a time.
+//! No selector, source, timer, waker or attempt to connect leaks a descriptor, or memory. Counted in this process, so one test at a time.
 #![cfg(target_os = "linux")]
 // Clippy lets tests unwrap, panic and index, but not the functions that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -153,6 +153,39 @@ fn selectors_and_attempts_that_cannot_be_made() {
         setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
         // The poll, and what wakes it.
         assert_eq!(refused, 2);
+    });
+}
+
+/// smithay's calloop before 0.14.4: a heap that cannot cancel grows with every timeout that does not come to pass.
+#[test]
+fn timers_that_are_gone_take_no_memory() {
+    /// In KiB.
+    fn resident() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim_end_matches("kB").trim().parse().unwrap()
+    }
+
+    balanced(|| {
+        let mut selector = Selector::new().unwrap();
+        let mut churn = |rounds| {
+            for round in 0..rounds {
+                let timer = selector.set_timer(LONG * 10, round).unwrap();
+                assert_eq!(selector.remove(timer).unwrap(), round);
+                let interval = selector.set_interval(LONG * 10, round).unwrap();
+                assert_eq!(selector.remove(interval).unwrap(), round);
+                if round % 10 == 0 {
+                    let timer = selector.set_timer(Duration::ZERO, round).unwrap();
+                    assert_eq!(look(&mut selector), [(timer, "t")]);
+                }
+            }
+        };
+        churn(1000);
+        let before = resident();
+        churn(100_000);
+        // A heap with all of them would have eight thousand at the least.
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 2000, "{grown} KiB more");
     });
 }
 
