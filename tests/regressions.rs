@@ -124,3 +124,40 @@ fn ending_both_directions_is_no_error_when_the_peer_is_quick() {
         assert_eq!(peer.join().unwrap(), 0);
     }
 }
+
+/// The builders of the event-driven servers had none of the settings of the socket: no `backlog`, no `keepalive`, no `mode`.
+#[test]
+#[cfg(unix)]
+fn the_settings_of_the_socket_are_those_of_the_event_driven_servers_too() {
+    use std::os::unix::fs::PermissionsExt;
+
+    use socketserver::{Keepalive, Protocol, ReactorTcpServer, ReactorUnixServer, Transport};
+
+    #[derive(Clone)]
+    struct Echo;
+
+    impl Protocol for Echo {
+        fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+            transport.write(data);
+        }
+    }
+
+    let builder = || {
+        ReactorTcpServer::builder()
+            .backlog(16)
+            .reuse_address(true)
+            .reuse_port(true)
+            .dual_stack(false)
+            .nodelay(true)
+            .keepalive(Keepalive::new(Duration::from_secs(60)))
+    };
+    let first = builder().bind("127.0.0.1:0", Echo).unwrap();
+    let second = builder().bind(first.local_addr(), Echo).unwrap();
+    assert_eq!(first.local_addr(), second.local_addr());
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let _server = ReactorUnixServer::builder().mode(0o660).remove_stale(true).bind(&path, Echo).unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o660);
+}
