@@ -165,10 +165,20 @@ impl Server {
     fn close(&mut self, key: Key) -> ExampleResult {
         self.selector.remove(key)?;
         self.connections.remove(&key);
+        self.end_rest()
+    }
+
+    /// Takes clients again, if there is room.
+    fn end_rest(&mut self) -> ExampleResult {
+        if self.connections.len() < MAX_CONNECTIONS {
+            if let Some(listener) = self.resting.take() {
+                self.selector.register(listener, Interest::READABLE, Role::Listener)?;
+            }
+        }
         Ok(())
     }
 
-    /// Puts the silent out, and takes clients again.
+    /// Puts the silent out, and tries the listener again in case others have made room.
     fn keep_house(&mut self) -> ExampleResult {
         let silent = |connection: &Connection| connection.active.elapsed() > MAX_SILENCE;
         let keys: Vec<Key> = self.connections.iter().filter(|(_, it)| silent(it)).map(|(key, _)| *key).collect();
@@ -181,11 +191,6 @@ impl Server {
             }
             self.close(key)?;
         }
-        if self.connections.len() < MAX_CONNECTIONS {
-            if let Some(listener) = self.resting.take() {
-                self.selector.register(listener, Interest::READABLE, Role::Listener)?;
-            }
-        }
-        Ok(())
+        self.end_rest()
     }
 }

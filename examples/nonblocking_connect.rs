@@ -85,9 +85,13 @@ fn close(selector: &mut Selector, key: Key, timeout: Key) -> ExampleResult {
                 return Ok(());
             }
             let stream = selector.get_mut::<TcpStream>(key).ok_or("no stream")?;
-            if unless_it_would_block(stream.read(&mut buffer))? == Some(0) {
-                common::say("closed")?;
-                return Ok(());
+            match unless_it_would_block(stream.read(&mut buffer)) {
+                Ok(Some(0)) => {
+                    common::say("closed")?;
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(error) => return Err(format!("the server broke the connection off: {error}").into()),
             }
         }
     }
