@@ -28,18 +28,24 @@
 //! ```
 //!
 //! # Which server
-//! | | one client at a time | a thread for each client |
-//! |---|---|---|
-//! | TCP | [`TcpServer`] | [`ThreadingTcpServer`] |
-//! | Unix socket | `UnixStreamServer` | `ThreadingUnixStreamServer` |
+//! | | one client at a time | a thread for each client | callbacks |
+//! |---|---|---|---|
+//! | TCP | [`TcpServer`] | [`ThreadingTcpServer`] | [`ReactorTcpServer`] |
+//! | Unix socket | `UnixStreamServer` | `ThreadingUnixStreamServer` | `ReactorUnixServer` |
+//! | UDP | | | [`ReactorUdp`](reactor::ReactorUdp) |
 //!
-//! The same handler serves on all of them: a [`Connection`] is one type, whatever lies under it. A sequential server suits
-//! requests that take no time, or that must not run side by side; one slow client holds up all others. A threading server
-//! suits everything else, up to some thousands of clients at once: threads are reused, and there are never more than
-//! [`max_connections`](server::Builder::max_connections).
+//! The same handler serves on all of the first two columns: a [`Connection`] is one type, whatever lies under it. A
+//! sequential server suits requests that take no time, or that must not run side by side; one slow client holds up all
+//! others. A threading server suits nearly everything else, up to some thousands of clients at once: threads are reused,
+//! and there are never more than [`max_connections`](server::Builder::max_connections).
 //!
-//! A server is a [listener](server::Listener) composed with a [dispatch strategy](server::Dispatch), and you can bring
-//! either of your own: see [`server`].
+//! An event-driven server runs a [`Protocol`] instead of a handler: callbacks that never wait. It suits very many clients
+//! that are mostly idle (half a KiB each, where a thread takes fifteen), and exchanges so short that switching threads would
+//! cost more than they do. It does not suit callbacks that compute for long or call what blocks: they hold all others up. For
+//! loops of your own there is the [`Selector`](reactor::Selector). See [`reactor`].
+//!
+//! A blocking server is a [listener](server::Listener) composed with a [dispatch strategy](server::Dispatch), and you can
+//! bring either of your own: see [`server`].
 //!
 //! # From Python
 //! | Python | here |
@@ -54,6 +60,9 @@
 //! | `ThreadingMixIn`, overriding `process_request` | [`server::Threading`], [`server::Dispatch`] |
 //! | overriding `get_request` | [`server::Listener`] |
 //! | `socket.create_connection` | [`tcp::connect`] |
+//! | `selectors.DefaultSelector` | [`reactor::Selector`] |
+//! | `asyncio.Protocol`, `Transport`, `loop.create_server` | [`Protocol`], [`Transport`], [`ReactorTcpServer`] |
+//! | `connect_ex` on a non-blocking socket | [`tcp::connect_nonblocking`] |
 //! | `getaddrinfo`, `gethostbyname`, `getservbyname`, … | [`net`] |
 //! | `ForkingMixIn` | none: a forked child has only one of its parent's threads, and locks that the others held stay locked. For several processes, start them as such and let them share a port with [`reuse_port`](server::Builder::reuse_port). |
 //!
@@ -62,7 +71,7 @@
 //!
 //! | | default | set by |
 //! |---|---|---|
-//! | requests at once | 1 sequential; 1,024 threading, or the descriptor limit less 64 | [`max_connections`](server::Builder::max_connections) |
+//! | requests at once | 1 sequential; 1,024 threading, 10,000 event-driven, or the descriptor limit less 64 | [`max_connections`](server::Builder::max_connections) |
 //! | more than that | wait in the kernel's queue | [`overload`](server::Builder::overload) |
 //! | that queue | 4,096 clients, or the kernel's own limit | [`backlog`](server::Builder::backlog) |
 //! | a read without progress | 60 s | [`read_timeout`](server::Builder::read_timeout) |
@@ -70,6 +79,7 @@
 //! | a whole request | none | [`request_deadline`](server::Builder::request_deadline) |
 //! | a line, a frame | 64 KiB, 1 MiB | [`max_line`](server::Builder::max_line), [`max_frame`](server::Builder::max_frame) |
 //! | what may wait for a slow peer of a broadcast | 256 KiB | [`write_queue`](server::Builder::write_queue) |
+//! | what may wait to be sent to a peer of an event-driven server | 1 MiB, paused above 64 KiB | [`write_buffer_hard_limit`](server::Builder::write_buffer_hard_limit), [`write_buffer_limits`](server::Builder::write_buffer_limits) |
 //! | requests of one address at once | none | [`max_per_address`](server::Builder::max_per_address) |
 //! | requests under way at a stop | 10 s, then their sockets are shut down | [`drain_timeout`](server::Builder::drain_timeout) |
 //!
@@ -77,7 +87,8 @@
 //! [`ServerHandle::shutdown`] can be called from anywhere and takes effect at once. The listener closes; requests under way
 //! go on for up to the drain timeout (a handler can look at [`ServerHandle::is_shutting_down`]); then their sockets are
 //! shut down, so that reads and writes fail with [`Error::Cut`]. [`serve_forever`](Server::serve_forever) returns a
-//! [`ShutdownReport`] of how that went.
+//! [`ShutdownReport`] of how that went. An event-driven server closes connections that are idle at once, and tells the others
+//! ([`Protocol::shutting_down`]).
 //!
 //! ```
 //! # use socketserver::{handler_fn, Connection, ThreadingTcpServer};

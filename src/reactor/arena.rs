@@ -61,8 +61,8 @@ enum Content<T> {
 }
 
 impl<T> Arena<T> {
-    /// The most that fit: an index that is half a token, less the token that is the poller's.
-    const MOST: usize = MASK - 1;
+    /// The most that fit: an index is half a token, and the last tokens are the poller's and the listeners'.
+    const MOST: usize = MASK - 2048;
 
     pub(crate) fn new() -> Self {
         Arena { slots: Vec::new(), vacant: None, len: 0 }

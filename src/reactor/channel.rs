@@ -132,6 +132,7 @@ impl Channel {
     }
 
     /// The system has reported something.
+    #[inline]
     pub(crate) fn event(&mut self, event: Event, turn: &mut Turn<'_>) -> Fate {
         self.readable |= event.readable;
         self.hung_up |= event.hung_up;
@@ -219,10 +220,7 @@ impl Channel {
         };
         self.stamp(turn.now);
         if self.transport.write_buffer_size() > 0 && !self.watches_writing {
-            // Once for all: from here on the connection reports both directions.
-            self.watches_writing = true;
-            let both = Interest::READABLE | Interest::WRITABLE;
-            if let Err(error) = self.transport.link.socket.reregister(turn.registry, turn.key.token(), both) {
+            if let Err(error) = self.watch_writing(turn) {
                 self.lose(Some(error));
                 return self.end(turn);
             }
@@ -238,8 +236,27 @@ impl Channel {
         }
     }
 
+    /// Has the connection report both directions, once for all.
+    #[inline(never)]
+    fn watch_writing(&mut self, turn: &mut Turn<'_>) -> io::Result<()> {
+        self.watches_writing = true;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.transport.link.socket.reregister(turn.registry, turn.key.token(), both)
+    }
+
     /// Sees to what callbacks and events have brought about, and says what comes next.
+    #[inline]
     fn settle(&mut self, turn: &mut Turn<'_>) -> Next {
+        // The usual case, in as few steps as it can be told.
+        if self.transport.is_quiet() && !self.transport.link.is_cut() {
+            return if self.readable { Next::Read } else { Next::Wait };
+        }
+        self.settle_slowly(turn)
+    }
+
+    // Out of line, as all that seldom happens: what is inlined costs every turn the registers to be saved for it.
+    #[inline(never)]
+    fn settle_slowly(&mut self, turn: &mut Turn<'_>) -> Next {
         if self.lingers_until.is_some() {
             return self.linger(turn);
         }
@@ -292,21 +309,18 @@ impl Channel {
 
     /// Reads once and delivers. Returns how much.
     fn read(&mut self, turn: &mut Turn<'_>) -> usize {
-        if self.lingers_until.is_some() {
-            return self.discard(turn);
-        }
-        if let Some(data) = self.transport.pushed_back.take() {
-            self.call(Stage::DataReceived, |protocol, transport| protocol.data_received(transport, &data));
-            return data.len();
+        if !self.transport.is_open() || self.transport.pushed_back.is_some() {
+            if self.lingers_until.is_some() {
+                return self.discard(turn);
+            }
+            if let Some(data) = self.transport.pushed_back.take() {
+                self.call(Stage::DataReceived, |protocol, transport| protocol.data_received(transport, &data));
+                return data.len();
+            }
         }
         match self.transport.link.socket.read(turn.buffer) {
-            Ok(0) if self.transport.link.is_cut() => 0,
             Ok(0) => {
-                self.readable = false;
-                self.transport.read_ended = true;
-                if self.transport.is_open() {
-                    self.call(Stage::EofReceived, |protocol, transport| protocol.eof_received(transport));
-                }
+                self.peer_ended();
                 0
             }
             Ok(count) => {
@@ -323,12 +337,26 @@ impl Channel {
         }
     }
 
+    #[inline(never)]
+    fn peer_ended(&mut self) {
+        if self.transport.link.is_cut() {
+            // It is our own end that is seen here, which must not look like the peer's.
+            return;
+        }
+        self.readable = false;
+        self.transport.read_ended = true;
+        if self.transport.is_open() {
+            self.call(Stage::EofReceived, |protocol, transport| protocol.eof_received(transport));
+        }
+    }
+
     /// Whether nothing is left after a read of `count` bytes: where the buffer was not filled, and no end was announced whose event
     /// has passed already. That spares the read that would only say so.
     fn was_last(&self, count: usize, room: usize) -> bool {
         sys::SHORT_READ_IS_LAST && count < room && !self.hung_up
     }
 
+    #[inline(never)]
     fn read_failed(&mut self, error: io::Error) {
         match error.kind() {
             io::ErrorKind::WouldBlock => self.readable = false,
@@ -426,6 +454,7 @@ impl Channel {
         self.house().reception.report(failure.of_peer(&self.transport.link.peer));
     }
 
+    #[inline(never)]
     fn end(&mut self, turn: &mut Turn<'_>) -> Fate {
         if let Some(timer) = self.timer.take() {
             turn.timers.cancel(timer);
@@ -466,6 +495,7 @@ impl Channel {
         self.transport.last_written?.checked_add(timeout?)
     }
 
+    #[inline(never)]
     fn set_timer(&mut self, turn: &mut Turn<'_>) {
         let Some(due) = self.due() else { return };
         // Never at once: a turn that sets its own next turn would never end.

@@ -171,7 +171,9 @@ impl EventLoop {
                 // It has been closed since the event was reported.
                 None => continue,
             };
-            settle(fate, key, seats, again, inbox);
+            if fate != Fate::Stays {
+                settle(fate, key, seats, again, inbox);
+            }
         }
         woken
     }

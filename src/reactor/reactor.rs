@@ -1,6 +1,7 @@
 //! [`Reactor`].
 
 use std::fmt;
+use std::io;
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -15,7 +16,7 @@ use crate::address::Address;
 use crate::clock::earlier;
 use crate::control::{spawn_error, SaysServed, ServerHandle, ShutdownReport};
 use crate::error::{Error, Result};
-use crate::server::Inline;
+use crate::server::{invalid, Inline};
 
 /// How long the end of serving waits, once the reports are out, for the other loops' threads to return. They have nothing left to do
 /// then, unless a callback that cannot be cut runs on one.
@@ -111,13 +112,10 @@ impl Reactor {
     /// others going.
     ///
     /// # Errors
-    /// [`Error::Closed`] if it has served before, or has no servers. [`Error::System`] when a poller or a thread cannot be had or
+    /// [`Error::Closed`] if it has served before; [`Error::InvalidSetting`] if it has no servers. [`Error::System`] when a poller or a thread cannot be had or
     /// fails. [`Error::Accept`] when a listening socket has become unusable; the other servers are stopped then too.
     pub fn serve_forever(&mut self) -> Result<ShutdownReport> {
-        if self.stations.is_empty() {
-            let address = self.served.first().map_or_else(|| "no address".to_owned(), Address::to_string);
-            return Err(Error::Closed { address });
-        }
+        self.require_servers()?;
         let mut stations = std::mem::take(&mut self.stations);
         self.served = stations.iter().map(Station::address).collect();
         let controls: Vec<_> = stations.iter().map(|station| Arc::clone(&station.control)).collect();
@@ -127,11 +125,6 @@ impl Reactor {
         let _inline: Vec<Inline<'_>> = controls.iter().map(Inline::enter).collect();
 
         let served = serve(&mut stations, self.workers);
-        if served.is_err() {
-            for station in &stations {
-                station.handle().shutdown();
-            }
-        }
         drop(stations);
         let reports = controls.iter().map(|control| control.wait_report());
         let report = reports.fold(ShutdownReport::default(), ShutdownReport::and);
@@ -150,64 +143,73 @@ impl Reactor {
     }
 
     pub(crate) fn spawn_thread(&mut self) -> Result<JoinHandle<Result<ShutdownReport>>> {
-        if self.stations.is_empty() {
-            return self.serve_forever().and(Err(Error::Closed { address: String::new() }));
-        }
+        self.require_servers()?;
         let mut reactor = std::mem::take(self);
         std::thread::Builder::new()
             .name("ss-serve".into())
             .spawn(move || reactor.serve_forever())
             .map_err(|error| spawn_error("the server", error))
     }
+
+    fn require_servers(&self) -> Result<()> {
+        match (self.stations.first(), self.served.first()) {
+            (Some(_), _) => Ok(()),
+            (None, Some(address)) => Err(Error::Closed { address: address.to_string() }),
+            (None, None) => Err(invalid("a reactor", "without servers", "there is nothing to serve; `add` some first")),
+        }
+    }
 }
 
 /// Serves on this thread and `workers - 1` others until all have been stopped and this thread's connections have ended. What is returned
 /// waits for the others.
 fn serve(stations: &mut [Station], workers: usize) -> Result<Crew> {
-    let system = |operation: &str| {
-        let operation = operation.to_owned();
-        move |source| Error::System { operation, source }
-    };
     let inboxes: Vec<Arc<Inbox>> = (0..workers.max(1)).map(|_| Inbox::new()).collect();
     let (Some(first), others) = (inboxes.first(), inboxes.get(1..).unwrap_or_default()) else { return Ok(Crew::new()) };
-    let mut home = EventLoop::new(Arc::clone(first)).map_err(system("make an event loop"))?;
-    for (number, station) in stations.iter_mut().enumerate() {
-        let operation = format!("register the server on {} with its event loop", station.address());
-        station.open(number, &mut home, &inboxes).map_err(system(&operation))?;
-    }
+    let mut home = new_loop(first)?;
     let mut crew = Crew::new();
-    for inbox in others {
-        crew.start(inbox, stations)?;
+    let result = open(stations, &mut home, &inboxes, &mut crew).and_then(|()| attend(stations, &mut home, others));
+    if let Err(error) = &result {
+        home.fail(&io::Error::new(error.kind(), error.to_string()));
+        for station in stations.iter_mut() {
+            station.give_up(&mut home, others);
+        }
     }
+    crew.finish();
+    result.map(|()| crew)
+}
+
+/// Opens the servers, and starts the other loops.
+fn open(stations: &mut [Station], home: &mut EventLoop, inboxes: &[Arc<Inbox>], crew: &mut Crew) -> Result<()> {
+    for (number, station) in stations.iter_mut().enumerate() {
+        station.open(number, home, inboxes).map_err(|source| {
+            let operation = format!("register the server on {} with its event loop", station.address());
+            Error::System { operation, source }
+        })?;
+    }
+    inboxes.iter().skip(1).try_for_each(|inbox| crew.start(inbox, stations))
+}
+
+/// The serving thread's share: connections of its own, and accepting for all loops.
+fn attend(stations: &mut [Station], home: &mut EventLoop, others: &[Arc<Inbox>]) -> Result<()> {
     let mut failed = None;
-    let mut told = false;
     loop {
         let mut until = None;
         for station in stations.iter_mut() {
-            match station.attend(&mut home, others) {
+            match station.attend(home, others) {
                 Ok(due) => until = earlier(until, due),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
         if failed.is_some() {
-            for station in stations.iter().filter(|station| !station.is_stopped()) {
-                station.handle().shutdown();
+            // One that cannot accept any more ends the reactor, in good order.
+            for station in stations.iter_mut().filter(|station| !station.is_stopped()) {
+                station.give_up(home, others);
             }
         }
-        if stations.iter().all(Station::is_stopped) {
-            if !std::mem::replace(&mut told, true) {
-                for inbox in others {
-                    let _ = inbox.send(Command::Finish);
-                }
-            }
-            if home.is_empty() {
-                break;
-            }
+        if stations.iter().all(Station::is_stopped) && home.is_empty() {
+            return failed.map_or(Ok(()), Err);
         }
-        let woken = home.turn(until).map_err(|source| {
-            home.fail(&source);
-            system("wait for events")(source)
-        })?;
+        let woken = home.turn(until).map_err(|source| Error::System { operation: "wait for events".into(), source })?;
         for number in home.take_called() {
             if let Some(station) = stations.get_mut(number) {
                 station.called();
@@ -217,15 +219,16 @@ fn serve(stations: &mut [Station], workers: usize) -> Result<Crew> {
             station.woken(woken);
         }
     }
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(crew),
-    }
+}
+
+fn new_loop(inbox: &Arc<Inbox>) -> Result<EventLoop> {
+    EventLoop::new(Arc::clone(inbox)).map_err(|source| Error::System { operation: "make an event loop".into(), source })
 }
 
 /// The threads of the loops but the first.
 struct Crew {
-    threads: Vec<JoinHandle<std::io::Result<()>>>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    inboxes: Vec<Arc<Inbox>>,
     /// Each thread has a sender, and drops it at its end.
     alive: Option<Sender<()>>,
     ended: Receiver<()>,
@@ -234,13 +237,12 @@ struct Crew {
 impl Crew {
     fn new() -> Self {
         let (alive, ended) = channel();
-        Crew { threads: Vec::new(), alive: Some(alive), ended }
+        Crew { threads: Vec::new(), inboxes: Vec::new(), alive: Some(alive), ended }
     }
 
     fn start(&mut self, inbox: &Arc<Inbox>, stations: &[Station]) -> Result<()> {
         let number = self.threads.len() + 1;
-        let event_loop = EventLoop::new(Arc::clone(inbox))
-            .map_err(|source| Error::System { operation: "make an event loop".into(), source })?;
+        let event_loop = new_loop(inbox)?;
         let alive = self.alive.clone();
         let handles: Vec<ServerHandle> = stations.iter().map(Station::handle).collect();
         let thread = std::thread::Builder::new()
@@ -255,7 +257,15 @@ impl Crew {
             })
             .map_err(|error| spawn_error("an event loop", error))?;
         self.threads.push(thread);
+        self.inboxes.push(Arc::clone(inbox));
         Ok(())
+    }
+
+    /// No server sends them connections any more: each ends with its last.
+    fn finish(&self) {
+        for inbox in &self.inboxes {
+            let _ = inbox.send(Command::Finish);
+        }
     }
 
     /// Waits for the threads to return, for a while: a callback may never.

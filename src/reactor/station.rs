@@ -137,14 +137,21 @@ impl Station {
                 Ok(None)
             }
             Step::Fatal(source) => {
-                self.handle().shutdown();
-                self.stop(home, others);
+                self.give_up(home, others);
                 Err(Error::Accept { address: self.control.address.to_string(), source })
             }
             Step::Dispatched | Step::TurnedAway | Step::Lost(_) | Step::Short(_) => {
                 *accepting = Accepting::Now;
                 Ok(Some(Instant::now()))
             }
+        }
+    }
+
+    /// Stops the server where it has not been.
+    pub(crate) fn give_up(&mut self, home: &mut EventLoop, others: &[Arc<Inbox>]) {
+        self.handle().shutdown();
+        if !self.stopped {
+            self.stop(home, others);
         }
     }
 

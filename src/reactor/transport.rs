@@ -388,6 +388,17 @@ impl Transport {
         matches!(self.state, State::Open)
     }
 
+    /// Whether there is nothing to see to but what comes.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_open()
+            && self.out.is_empty()
+            && !self.writing_paused
+            && !self.reading_paused
+            && !self.read_ended
+            && self.pushed_back.is_none()
+    }
+
     /// Whether the write buffer keeps the connection from being read.
     pub(crate) fn is_held(&self) -> bool {
         self.out.len() > self.settings.limits.high && !self.settings.read_while_full

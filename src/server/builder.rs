@@ -84,8 +84,8 @@ impl<L: Listener, D> Builder<L, D> {
 impl<L: Listener, D> Builder<L, D> {
     /// How many requests there may be at once, exactly. What happens to more is [`overload`](Builder::overload)'s to say.
     ///
-    /// Default: 1,024 with threads, or the descriptor limit less 64 if that is smaller; one on a sequential server. At most 8,000
-    /// with threads: a process with 16,000 of them aborts.
+    /// Default: 1,024 with threads, 10,000 on event loops, or the descriptor limit less 64 if that is smaller; one on a
+    /// sequential server. At most 8,000 with threads: a process with 16,000 of them aborts.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
         self
@@ -107,14 +107,15 @@ impl<L: Listener, D> Builder<L, D> {
 
     /// How long a stop waits for the requests under way before it shuts their sockets down under them. Default 10 s; zero
     /// cuts at once; `None` waits for ever, as Python does. A request whose handler has returned may still be at its close,
-    /// which takes up to a second while the client keeps its side open; a shorter timeout cuts that too.
+    /// which takes up to a second while the client keeps its side open; a shorter timeout cuts that too. On event loops idle
+    /// connections do not wait for it: see [`Protocol::shutting_down`](crate::Protocol::shutting_down).
     pub fn drain_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.drain_timeout = timeout.into();
         self
     }
 
-    /// Decides by the peer's address whether to serve a request; if not, it is closed. Runs where the handler would, after the
-    /// listener's preparation. A panic counts as a no. Python's `verify_request`.
+    /// Decides by the peer's address whether to serve a request; if not, it is closed. Runs where the handler or the protocol
+    /// would, after the listener's preparation. A panic counts as a no. Python's `verify_request`.
     pub fn verify_request(mut self, hook: impl Fn(&Address) -> bool + Send + Sync + 'static) -> Self {
         self.hooks.verify_request = Some(Box::new(hook));
         self
@@ -130,7 +131,7 @@ impl<L: Listener, D> Builder<L, D> {
     }
 
     /// Runs on the serving thread, with the server's handle, at this interval while `serve_forever` serves, between two
-    /// requests: on a sequential server a long request delays it. Python's `service_actions`, which runs every half second.
+    /// requests: on a sequential server a long request delays it, on an event loop it holds up the loop's connections. Python's `service_actions`, which runs every half second.
     ///
     /// ```
     /// # use socketserver::{handler_fn, Connection, ThreadingTcpServer};
@@ -199,7 +200,8 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
 
 /// What connections begin with; a handler can change it for its own.
 impl<L: Listener<Request = Connection>, D> Builder<L, D> {
-    /// How long a read may wait for progress. Default 60 s; `None` is for ever, as in a chat that waits for people (think of
+    /// How long a read may wait for progress. On an event loop, how long nothing may come or go before
+    /// [`timed_out`](crate::Protocol::timed_out) is called. Default 60 s; `None` is for ever, as in a chat that waits for people (think of
     /// `keepalive` then). Python's `timeout` on a handler, which is none by default.
     pub fn read_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.stream.read_timeout = timeout.into();
@@ -213,7 +215,7 @@ impl<L: Listener<Request = Connection>, D> Builder<L, D> {
     }
 
     /// How long all reading and writing of a request may take together, from its acceptance, even if bytes keep coming. Default:
-    /// none. It ends waiting, not computing.
+    /// none. It ends waiting, not computing. On an event loop it is how long a connection may last.
     pub fn request_deadline(mut self, within: impl Into<Option<Duration>>) -> Self {
         self.stream.request_deadline = within.into();
         self

@@ -15,6 +15,10 @@
 //! 4. It is closed cleanly (see [`Connection::close`](crate::Connection::close)) and gives its place back.
 //!
 //! Whatever fails on the way is counted, given to `handle_error` once, and harms no other request.
+//!
+//! The event-driven servers of [`reactor`](crate::reactor) share all of this but the second step and the third: there a
+//! [`Protocol`](crate::Protocol) is called back on the loop's own thread. Where the [`Builder`] says *request*, they have a
+//! connection.
 
 mod acceptor;
 mod builder;

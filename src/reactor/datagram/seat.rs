@@ -121,6 +121,8 @@ impl DatagramSeat {
     /// Says that the socket is not served any more, once.
     pub(crate) fn lose(&mut self, error: Option<&io::Error>) {
         self.transport.closing = true;
+        // The server's only socket.
+        self.transport.server().shutdown();
         self.call(Stage::ConnectionLost, None, |protocol, transport| protocol.connection_lost(transport, error));
         let protocol = self.protocol.take();
         if let Err(failure) = guarded(Stage::Drop, || drop(protocol)) {
