@@ -161,6 +161,7 @@ impl Channel {
     /// The server is stopping. What has come so far is delivered first.
     pub(crate) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Fate {
         self.readable = true;
+        self.queued = false;
         if self.run(turn) == Fate::Gone {
             return Fate::Gone;
         }
@@ -213,6 +214,13 @@ impl Channel {
                 Next::Gone => return self.end(turn),
                 Next::Wait => break false,
                 Next::Read if reads >= READS_A_TURN || bytes >= BYTES_A_TURN => break true,
+                // It is being written to, or something has come, before the turn that it waits for.
+                Next::Read if self.queued => break true,
+                Next::Read if self.is_crowded() => {
+                    // It is not silent, whenever it is read.
+                    self.transport.last_active = turn.now;
+                    break true;
+                }
                 Next::Read => {}
             }
             reads += 1;
@@ -234,6 +242,13 @@ impl Channel {
         } else {
             Fate::Stays
         }
+    }
+
+    /// Whether the callbacks of this turn have made many broadcasts, which should go out before there are more. At a stop there is
+    /// no next turn to read in.
+    fn is_crowded(&self) -> bool {
+        self.transport.link.home().is_some_and(|home| home.inbox.is_crowded())
+            && !self.house().handle().is_shutting_down()
     }
 
     /// Has the connection report both directions, once for all.

@@ -133,11 +133,19 @@ impl EventLoop {
         }
         self.now = Instant::now();
         let woken = self.see_to_events();
-        for key in std::mem::take(&mut self.again) {
+        let mut again = std::mem::take(&mut self.again).into_iter();
+        for key in again.by_ref() {
             self.serve(key, |channel, turn| {
                 channel.queued = false;
                 channel.event(Event::default(), turn)
             });
+            if self.inbox.is_crowded() {
+                break;
+            }
+        }
+        if !again.as_slice().is_empty() {
+            // Those that have not had their turn come before those that have had it and want another.
+            self.again.splice(..0, again);
         }
         self.see_to_commands();
         self.see_to_timers();
