@@ -21,7 +21,6 @@ use crate::unix::UnixListener;
 pub(crate) struct Arrival {
     /// `None` once it has been turned away.
     link: Option<Arc<Link>>,
-    peer: Address,
 }
 
 /// An arrival on its way to the loop that is to serve it.
@@ -33,8 +32,8 @@ pub(crate) struct Adoption {
 
 impl Arrival {
     fn new(socket: Socket, peer: Address) -> Self {
-        let link = Link::new(socket, peer.clone(), crate::connection::next_id());
-        Arrival { link: Some(Arc::new(link)), peer }
+        let link = Link::new(socket, peer, crate::connection::next_id());
+        Arrival { link: Some(Arc::new(link)) }
     }
 
     pub(crate) fn into_link(self) -> Option<Arc<Link>> {
@@ -44,7 +43,7 @@ impl Arrival {
 
 impl sealed::Arrival for Arrival {
     fn peer(&self) -> &Address {
-        &self.peer
+        self.link.as_ref().map_or(&Address::Unnamed, |link| &link.peer)
     }
 
     fn cut_target(&self) -> Target {

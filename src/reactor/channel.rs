@@ -9,7 +9,6 @@ use mio::{Interest, Registry};
 
 use super::arena::Key;
 use super::house::House;
-use super::inbox::Inbox;
 use super::link::Link;
 use super::protocol::Protocol;
 use super::timers::Timers;
@@ -94,10 +93,11 @@ impl Channel {
         protocol: Box<dyn Protocol>,
         admission: Option<Admission>,
         slot: Slot,
+        (loop_number, key): (u32, Key),
         now: Instant,
     ) -> Self {
         Channel {
-            transport: Transport::new(link, house, now),
+            transport: Transport::new(link, house, loop_number, key, now),
             protocol: Some(protocol),
             admission: admission.map(Box::new),
             slot,
@@ -119,10 +119,8 @@ impl Channel {
     }
 
     /// Has itself reported by the system, and tells the protocol.
-    pub(crate) fn begin(&mut self, inbox: &Arc<Inbox>, turn: &mut Turn<'_>) -> io::Result<Fate> {
-        let link = &self.transport.link;
-        link.settle_in(Arc::clone(inbox), turn.key);
-        if let Err(error) = link.socket.register(turn.registry, turn.key.token(), Interest::READABLE) {
+    pub(crate) fn begin(&mut self, turn: &mut Turn<'_>) -> io::Result<Fate> {
+        if let Err(error) = self.transport.link.socket.register(turn.registry, turn.key.token(), Interest::READABLE) {
             self.forget_protocol();
             return Err(error);
         }
@@ -206,9 +204,26 @@ impl Channel {
     }
 
     /// Goes on until nothing is left to do, or others should have their turn.
+    ///
+    /// The usual case, in which something is read and answered and that is all, stands apart: between two system calls the processor
+    /// has everything to fetch anew, so each step more shows.
+    #[inline]
     fn run(&mut self, turn: &mut Turn<'_>) -> Fate {
-        let mut reads = 0;
-        let mut bytes = 0;
+        let usual = |channel: &Self| channel.transport.is_quiet() && !channel.transport.link.is_cut();
+        if !(usual(self) && self.readable) {
+            return self.go_on(turn, 0, 0);
+        }
+        let bytes = self.read(turn);
+        if !usual(self) || self.readable || self.transport.timing_changed {
+            return self.go_on(turn, 1, bytes);
+        }
+        self.stamp(turn.now);
+        Fate::Stays
+    }
+
+    /// Goes on after so many reads.
+    #[inline(never)]
+    fn go_on(&mut self, turn: &mut Turn<'_>, mut reads: usize, mut bytes: usize) -> Fate {
         let again = loop {
             match self.settle(turn) {
                 Next::Gone => return self.end(turn),
@@ -252,7 +267,6 @@ impl Channel {
     }
 
     /// Has the connection report both directions, once for all.
-    #[inline(never)]
     fn watch_writing(&mut self, turn: &mut Turn<'_>) -> io::Result<()> {
         self.watches_writing = true;
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -260,18 +274,7 @@ impl Channel {
     }
 
     /// Sees to what callbacks and events have brought about, and says what comes next.
-    #[inline]
     fn settle(&mut self, turn: &mut Turn<'_>) -> Next {
-        // The usual case, in as few steps as it can be told.
-        if self.transport.is_quiet() && !self.transport.link.is_cut() {
-            return if self.readable { Next::Read } else { Next::Wait };
-        }
-        self.settle_slowly(turn)
-    }
-
-    // Out of line, as all that seldom happens: what is inlined costs every turn the registers to be saved for it.
-    #[inline(never)]
-    fn settle_slowly(&mut self, turn: &mut Turn<'_>) -> Next {
         if self.lingers_until.is_some() {
             return self.linger(turn);
         }
@@ -323,6 +326,7 @@ impl Channel {
     }
 
     /// Reads once and delivers. Returns how much.
+    #[inline]
     fn read(&mut self, turn: &mut Turn<'_>) -> usize {
         if !self.transport.is_open() || self.transport.pushed_back.is_some() {
             if self.lingers_until.is_some() {

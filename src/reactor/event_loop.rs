@@ -14,6 +14,7 @@ use super::house::House;
 use super::inbox::{Broadcast, Command, Inbox};
 use super::timers::Timers;
 use super::transport_handle::TransportHandle;
+use crate::address::Address;
 use crate::clock::earlier;
 use crate::control::Control;
 use crate::poller::Poller;
@@ -36,6 +37,8 @@ pub(crate) struct EventLoop {
     seats: Arena<Seat>,
     timers: Timers<Key>,
     inbox: Arc<Inbox>,
+    /// Among those of the reactor.
+    number: u32,
     commands: Vec<Command>,
     /// Who had more to do than fits into a turn.
     again: Vec<Key>,
@@ -70,7 +73,7 @@ impl Drop for EventLoop {
 }
 
 impl EventLoop {
-    pub(crate) fn new(inbox: Arc<Inbox>) -> io::Result<EventLoop> {
+    pub(crate) fn new(inbox: Arc<Inbox>, number: u32) -> io::Result<EventLoop> {
         let poller = Poller::new(EVENTS)?;
         inbox.open(poller.waker());
         Ok(EventLoop {
@@ -78,6 +81,7 @@ impl EventLoop {
             seats: Arena::new(),
             timers: Timers::new(),
             inbox,
+            number,
             commands: Vec::new(),
             again: Vec::new(),
             buffer: vec![0; BUFFER],
@@ -210,10 +214,9 @@ impl EventLoop {
                     // The acceptor has counted it here already.
                     self.inbox.take_load();
                     let house = Arc::clone(&adoption.house);
-                    let peer = adoption.arrival.peer().clone();
                     if let Err(failure) = self.adopt(*adoption) {
                         house.control().counters.spawn_failures.add_one();
-                        house.reception.report(failure.of_peer(&peer));
+                        house.reception.report(failure);
                     }
                 }
                 Command::Write(key, data) => self.serve(key, |channel, turn| {
@@ -259,35 +262,33 @@ impl EventLoop {
         };
         // Without a protocol it is closed, which is what a request gets whose handler could not be cloned.
         let (Some(protocol), Some(link)) = (protocol, arrival.into_link()) else { return Ok(Taken::Served) };
-        let channel = Channel::new(link, house, protocol, admission, slot, self.now);
-        let refused = |error: io::Error| {
-            let reason = format!("cannot take the connection into an event loop: {error}");
-            Failure::new(Stage::Dispatch, Cause::Error(io::Error::new(error.kind(), reason).into()))
-        };
-        let key = self.insert(Seat::Channel(channel)).map_err(refused)?;
-        let inbox = Arc::clone(&self.inbox);
+        let (number, now) = (self.number, self.now);
+        let made = |key| Seat::Channel(Channel::new(link, house, protocol, admission, slot, (number, key), now));
         let mut failed = None;
-        self.serve(key, |channel, turn| {
-            channel.begin(&inbox, turn).unwrap_or_else(|error| {
-                failed = Some(error);
-                Fate::Gone
-            })
-        });
-        match failed {
-            None => Ok(Taken::Served),
-            Some(error) => Err(refused(error)),
+        match self.insert(made) {
+            Ok(key) => self.serve(key, |channel, turn| {
+                channel.begin(turn).unwrap_or_else(|error| {
+                    failed = Some((error, channel.transport().peer_addr()));
+                    Fate::Gone
+                })
+            }),
+            Err(error) => failed = Some((error, Address::Unnamed)),
         }
+        let Some((error, peer)) = failed else { return Ok(Taken::Served) };
+        let reason = format!("cannot take the connection into an event loop: {error}");
+        let cause = Cause::Error(io::Error::new(error.kind(), reason).into());
+        Err(Failure::new(Stage::Dispatch, cause).of_peer(&peer))
     }
 
     /// Takes a datagram socket in.
     pub(crate) fn add_datagrams(&mut self, mut seat: Box<DatagramSeat>) -> io::Result<()> {
         let key = self.seats.next_key();
         seat.begin(self.poller.registry(), key.token())?;
-        self.insert(Seat::Datagram(seat)).map(drop)
+        self.insert(|_| Seat::Datagram(seat)).map(drop)
     }
 
-    fn insert(&mut self, seat: Seat) -> io::Result<Key> {
-        let key = self.seats.insert_with(|_| seat).ok_or(io::ErrorKind::OutOfMemory)?;
+    fn insert(&mut self, make: impl FnOnce(Key) -> Seat) -> io::Result<Key> {
+        let key = self.seats.insert_with(make).ok_or(io::ErrorKind::OutOfMemory)?;
         self.inbox.add_load();
         Ok(key)
     }

@@ -16,14 +16,14 @@ pub(crate) type Protocols = Box<dyn Fn() -> Result<Option<Box<dyn Protocol>>, Fa
 pub(crate) struct House {
     pub(crate) reception: Arc<Reception>,
     pub(crate) protocols: Protocols,
-    pub(crate) settings: Arc<TransportSettings>,
+    pub(crate) settings: TransportSettings,
     /// The loops that serve it; empty before they do.
     inboxes: OnceLock<Vec<Arc<Inbox>>>,
 }
 
 impl House {
     pub(crate) fn new(reception: Arc<Reception>, protocols: Protocols, settings: TransportSettings) -> Arc<Self> {
-        Arc::new(House { reception, protocols, settings: Arc::new(settings), inboxes: OnceLock::new() })
+        Arc::new(House { reception, protocols, settings, inboxes: OnceLock::new() })
     }
 
     pub(crate) fn control(&self) -> &Arc<Control> {

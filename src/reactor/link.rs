@@ -46,9 +46,9 @@ impl Link {
         }
     }
 
-    /// Says which loop serves it; once.
-    pub(crate) fn settle_in(&self, inbox: Arc<Inbox>, key: Key) {
-        let _ = self.home.set(Home { inbox, key });
+    /// Says which loop serves it. Only a connection of which somebody wants a handle needs to say so.
+    pub(crate) fn settle_in(&self, inbox: &Arc<Inbox>, key: Key) {
+        self.home.get_or_init(|| Home { inbox: Arc::clone(inbox), key });
     }
 
     pub(crate) fn home(&self) -> Option<&Home> {

@@ -165,7 +165,7 @@ impl Reactor {
 fn serve(stations: &mut [Station], workers: usize) -> Result<Crew> {
     let inboxes: Vec<Arc<Inbox>> = (0..workers.max(1)).map(|_| Inbox::new()).collect();
     let (Some(first), others) = (inboxes.first(), inboxes.get(1..).unwrap_or_default()) else { return Ok(Crew::new()) };
-    let mut home = new_loop(first)?;
+    let mut home = new_loop(first, 0)?;
     let mut crew = Crew::new();
     let result = open(stations, &mut home, &inboxes, &mut crew).and_then(|()| attend(stations, &mut home, others));
     if let Err(error) = &result {
@@ -221,8 +221,9 @@ fn attend(stations: &mut [Station], home: &mut EventLoop, others: &[Arc<Inbox>])
     }
 }
 
-fn new_loop(inbox: &Arc<Inbox>) -> Result<EventLoop> {
-    EventLoop::new(Arc::clone(inbox)).map_err(|source| Error::System { operation: "make an event loop".into(), source })
+fn new_loop(inbox: &Arc<Inbox>, number: usize) -> Result<EventLoop> {
+    EventLoop::new(Arc::clone(inbox), u32::try_from(number).unwrap_or(u32::MAX))
+        .map_err(|source| Error::System { operation: "make an event loop".into(), source })
 }
 
 /// The threads of the loops but the first.
@@ -242,7 +243,7 @@ impl Crew {
 
     fn start(&mut self, inbox: &Arc<Inbox>, stations: &[Station]) -> Result<()> {
         let number = self.threads.len() + 1;
-        let event_loop = new_loop(inbox)?;
+        let event_loop = new_loop(inbox, number)?;
         let alive = self.alive.clone();
         let handles: Vec<ServerHandle> = stations.iter().map(Station::handle).collect();
         let thread = std::thread::Builder::new()

@@ -48,7 +48,7 @@ impl WriteLimits {
     }
 }
 
-/// Shared by the connections of a server; one that changes a setting has its own copy from then on.
+/// The server has them; a connection that changes one has its own copy from then on.
 #[derive(Debug, Clone)]
 pub(crate) struct TransportSettings {
     pub(crate) limits: WriteLimits,

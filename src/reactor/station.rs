@@ -12,6 +12,7 @@ use super::inbox::{Command, Inbox};
 use crate::address::Address;
 use crate::control::{Control, ServerHandle};
 use crate::error::Error;
+use crate::server::sealed::Arrival as _;
 use crate::server::{Acceptor, Cause, Failure, Front, Reception, ServiceActions, Slot, Stage, Step, Taken, Takes};
 
 /// A server that a reactor serves: it accepts, and hands over to the loops.
@@ -207,9 +208,14 @@ impl Takes<Arrival> for HandOver<'_> {
                 inbox.add_load();
                 match inbox.send(Command::Adopt(Box::new(adoption))) {
                     Ok(()) => Ok(Taken::Served),
-                    Err(_) => {
+                    Err((_, refused)) => {
+                        inbox.take_load();
                         let error = io::Error::new(io::ErrorKind::NotConnected, "an event loop has ended");
-                        Err(Failure::new(Stage::Dispatch, Cause::Error(error.into())))
+                        let failure = Failure::new(Stage::Dispatch, Cause::Error(error.into()));
+                        Err(match refused {
+                            Command::Adopt(adoption) => failure.of_peer(adoption.arrival.peer()),
+                            _ => failure,
+                        })
                     }
                 }
             }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::arena::Key;
 use super::broadcaster::Broadcaster;
 use super::house::House;
 use super::link::Link;
@@ -31,7 +32,11 @@ const KEPT_BUFFER: usize = 4096;
 pub struct Transport {
     pub(crate) link: Arc<Link>,
     house: Arc<House>,
-    settings: Arc<TransportSettings>,
+    /// The number of the loop that serves it, and its name there.
+    loop_number: u32,
+    key: Key,
+    /// Where they are not the server's.
+    own_settings: Option<Box<TransportSettings>>,
     out: VecDeque<u8>,
     pub(crate) state: State,
     /// Given back by the protocol, to be delivered again before anything else is read.
@@ -67,11 +72,14 @@ pub(crate) enum State {
 }
 
 impl Transport {
-    pub(crate) fn new(link: Arc<Link>, house: Arc<House>, now: Instant) -> Self {
-        let settings = Arc::clone(&house.settings);
+    pub(crate) fn new(link: Arc<Link>, house: Arc<House>, loop_number: u32, key: Key, now: Instant) -> Self {
+        let settings = &house.settings;
         link.limit.store(settings.limits.hard, Ordering::Relaxed);
         Transport {
             link,
+            loop_number,
+            key,
+            own_settings: None,
             out: VecDeque::new(),
             state: State::Open,
             pushed_back: None,
@@ -84,7 +92,6 @@ impl Transport {
             last_written: None,
             wrote: false,
             house,
-            settings,
         }
     }
 
@@ -117,7 +124,7 @@ impl Transport {
             self.wrote = true;
             self.timing_changed = true;
         }
-        let limits = self.settings.limits;
+        let limits = self.settings().limits;
         if self.out.len().saturating_add(rest.len()) > limits.hard {
             self.state = State::Aborted(Some(
                 Error::WriteBufferFull { address: self.link.peer.to_string(), limit: limits.hard }.into(),
@@ -272,7 +279,7 @@ impl Transport {
     /// # Errors
     /// [`Error::InvalidSetting`] where `low` is above `high`, or `high` above the hard limit.
     pub fn set_write_buffer_limits(&mut self, high: usize, low: usize) -> Result<()> {
-        let hard = self.settings.limits.hard;
+        let hard = self.settings().limits.hard;
         self.set_limits(WriteLimits { high, low, hard })
     }
 
@@ -281,12 +288,12 @@ impl Transport {
     /// # Errors
     /// [`Error::InvalidSetting`] where it is below the high mark.
     pub fn set_write_buffer_hard_limit(&mut self, hard: usize) -> Result<()> {
-        let WriteLimits { high, low, .. } = self.settings.limits;
+        let WriteLimits { high, low, .. } = self.settings().limits;
         self.set_limits(WriteLimits { high, low, hard })
     }
 
     fn set_limits(&mut self, limits: WriteLimits) -> Result<()> {
-        Arc::make_mut(&mut self.settings).limits = limits.check()?;
+        self.settings_mut().limits = limits.check()?;
         self.link.limit.store(limits.hard, Ordering::Relaxed);
         Ok(())
     }
@@ -297,7 +304,7 @@ impl Transport {
     /// # Errors
     /// [`Error::InvalidSetting`] for zero.
     pub fn set_timeout(&mut self, timeout: impl Into<Option<Duration>>) -> Result<()> {
-        Arc::make_mut(&mut self.settings).timeout = not_zero("timeout", timeout.into())?;
+        self.settings_mut().timeout = not_zero("timeout", timeout.into())?;
         self.timing_changed = true;
         Ok(())
     }
@@ -308,7 +315,7 @@ impl Transport {
     /// # Errors
     /// [`Error::InvalidSetting`] for zero.
     pub fn set_write_timeout(&mut self, timeout: impl Into<Option<Duration>>) -> Result<()> {
-        Arc::make_mut(&mut self.settings).write_timeout = not_zero("write_timeout", timeout.into())?;
+        self.settings_mut().write_timeout = not_zero("write_timeout", timeout.into())?;
         self.timing_changed = true;
         Ok(())
     }
@@ -320,7 +327,7 @@ impl Transport {
     /// [`Error::InvalidSetting`] for zero.
     pub fn set_deadline(&mut self, within: impl Into<Option<Duration>>) -> Result<()> {
         let within = not_zero("deadline", within.into())?;
-        Arc::make_mut(&mut self.settings).deadline = within;
+        self.settings_mut().deadline = within;
         self.deadline = within.and_then(|within| Instant::now().checked_add(within));
         self.timing_changed = true;
         Ok(())
@@ -355,6 +362,9 @@ impl Transport {
 
     /// A handle for other threads and other connections.
     pub fn handle(&self) -> TransportHandle {
+        if let Some(inbox) = self.house.inboxes().get(self.loop_number as usize) {
+            self.link.settle_in(inbox, self.key);
+        }
         TransportHandle::new(&self.link)
     }
 
@@ -375,7 +385,7 @@ impl Transport {
 
     /// Gives the connection up because nothing has come or gone for the timeout.
     pub(crate) fn fail_for_timeout(&mut self) {
-        let after = self.settings.timeout.unwrap_or_default();
+        let after = self.settings().timeout.unwrap_or_default();
         self.fail(Error::Timeout { phase: Phase::Read, address: self.link.peer.to_string(), after });
     }
 
@@ -401,11 +411,16 @@ impl Transport {
 
     /// Whether the write buffer keeps the connection from being read.
     pub(crate) fn is_held(&self) -> bool {
-        self.out.len() > self.settings.limits.high && !self.settings.read_while_full
+        let settings = self.settings();
+        self.out.len() > settings.limits.high && !settings.read_while_full
     }
 
     pub(crate) fn settings(&self) -> &TransportSettings {
-        &self.settings
+        self.own_settings.as_deref().unwrap_or(&self.house.settings)
+    }
+
+    fn settings_mut(&mut self) -> &mut TransportSettings {
+        self.own_settings.get_or_insert_with(|| Box::new(self.house.settings.clone()))
     }
 
     pub(crate) fn house(&self) -> &Arc<House> {

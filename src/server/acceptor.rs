@@ -51,7 +51,7 @@ pub(crate) trait Takes<R> {
     /// Serves a request or has it served.
     ///
     /// # Errors
-    /// There is nobody to serve it. It has been closed, and its slot given back.
+    /// There is nobody to serve it. It has been closed, and its slot given back; the failure names the peer.
     fn take(&mut self, request: R, slot: Slot) -> Result<Taken, Failure>;
 }
 
@@ -200,20 +200,19 @@ impl<S: Source> Acceptor<S> {
     }
 
     fn hand_over(&mut self, request: S::Request, slot: Slot, taker: &mut impl Takes<S::Request>) -> Step {
-        let control = Arc::clone(&self.reception.control);
-        control.counters.accepted.add_one();
-        let peer = request.peer().clone();
+        self.reception.control.counters.accepted.add_one();
         let failure = match taker.take(request, slot) {
             Ok(Taken::Served) => return Step::Dispatched,
             Ok(Taken::TurnedAway) => return Step::TurnedAway,
             Err(failure) => failure,
         };
+        let control = &self.reception.control;
         control.counters.spawn_failures.add_one();
         self.refused = true;
         self.back_off.start();
         control.gate.wake_at_release();
-        let _inline = Inline::enter(&control);
-        self.reception.report(failure.of_peer(&peer));
+        let _inline = Inline::enter(control);
+        self.reception.report(failure);
         Step::TurnedAway
     }
 

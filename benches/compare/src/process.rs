@@ -2,16 +2,19 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context};
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
 
 use crate::measure::{resident, switches_of_reaped_children, ProcessClock};
 use crate::servers::{Kind, Settings};
 
-/// How long a server may take to end once its standard input is closed.
+/// How long a server may take to end once it has been told to.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// A server in a process of its own, ended and reaped when dropped.
@@ -31,7 +34,7 @@ impl Server {
             .args(["--connections", &settings.connections.to_string()])
             .args(["--cpu", &settings.cpu.to_string()])
             .args(program)
-            .stdin(Stdio::piped())
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .context("starting the server's process")?;
@@ -61,7 +64,7 @@ impl Server {
     /// Ends it and returns the context switches of its whole life.
     pub fn stop(mut self) -> anyhow::Result<u64> {
         let before = switches_of_reaped_children()?;
-        drop(self.child.stdin.take());
+        kill(Pid::from_raw(self.child.id().try_into()?), Signal::SIGTERM)?;
         let deadline = Instant::now() + STOP_WITHIN;
         let status = loop {
             match self.child.try_wait()? {
@@ -70,7 +73,7 @@ impl Server {
                 None => thread::sleep(Duration::from_millis(1)),
             }
         };
-        if !status.success() {
+        if status.signal() != Some(Signal::SIGTERM as i32) {
             bail!("the server ended with {status}");
         }
         Ok(switches_of_reaped_children()? - before)

@@ -1,7 +1,6 @@
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::thread;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -21,8 +20,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<Started> {
     // Linux hands it down to accepted sockets, which saves a call for each.
     set_tcp_nodelay(&listener, true)?;
     let server = Loop::new(listener, settings.buffer)?;
-    thread::spawn(move || server.run().expect("the epoll loop"));
-    Ok(Started { address, stop: Box::new(|| Ok(())) })
+    Ok(Started { address, serve: Box::new(move || Ok(server.run()?)) })
 }
 
 struct Loop {

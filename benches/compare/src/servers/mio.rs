@@ -1,5 +1,4 @@
 use std::io::{self, ErrorKind, Read, Write};
-use std::thread;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
@@ -17,8 +16,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<Started> {
     let (listener, address) = listen()?;
     listener.set_nonblocking(true)?;
     let server = Loop::new(TcpListener::from_std(listener), settings.buffer)?;
-    thread::spawn(move || server.run().expect("the loop on mio"));
-    Ok(Started { address, stop: Box::new(|| Ok(())) })
+    Ok(Started { address, serve: Box::new(move || Ok(server.run()?)) })
 }
 
 struct Loop {

@@ -8,11 +8,14 @@ mod socketserver;
 mod std_threads;
 mod tokio;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 
 use crate::machine;
 
@@ -98,11 +101,11 @@ pub struct Settings {
     pub program: Option<PathBuf>,
 }
 
-/// A server that listens and serves on threads of its own.
+/// A server that listens.
 struct Started {
     address: SocketAddr,
-    /// Ends it where there is something to end; the others end with the process.
-    stop: Box<dyn FnOnce() -> anyhow::Result<()>>,
+    /// Serves on this thread until the process is ended.
+    serve: Box<dyn FnOnce() -> anyhow::Result<()>>,
 }
 
 /// With the backlog that socketserver has: std's 128 is too few for a crowd, and would be what is measured.
@@ -114,10 +117,15 @@ fn listen() -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Serves until standard input is closed, having said on standard output where.
+/// Serves until a signal ends the process, having said on standard output where.
+///
+/// On the process's only thread, as an event loop in C has it: in a process with several, the C library does more for each call that can
+/// wait (four locked instructions an exchange, for the cancellation of threads).
 pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
     machine::pin(settings.cpu)?;
     machine::raise_descriptor_limit()?;
+    // Should whoever measures be killed.
+    set_pdeathsig(Signal::SIGKILL)?;
     let started = match kind {
         Kind::Epoll => epoll::start(settings)?,
         Kind::Mio => mio::start(settings)?,
@@ -133,8 +141,7 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
     let mut output = io::stdout();
     writeln!(output, "listening on {}", started.address)?;
     output.flush()?;
-    io::stdin().read_to_end(&mut Vec::new())?;
-    (started.stop)()
+    (started.serve)()
 }
 
 /// Starts and stops an idle server so often and prints how long each stop took, in nanoseconds and one a line.

@@ -44,16 +44,13 @@ impl Protocol for EventEcho {
 /// What is done with all of the servers, as they are started and stopped in the same way.
 macro_rules! start {
     ($server:expr) => {{
-        let server = $server;
+        let mut server = $server;
         let address: SocketAddr = server.local_addr();
-        let handle = server.handle();
-        let running = server.spawn()?;
-        let stop = Box::new(move || {
-            handle.shutdown();
-            running.join()?;
+        let serve = Box::new(move || {
+            server.serve_forever()?;
             Ok(())
         });
-        Ok(Started { address, stop })
+        Ok(Started { address, serve })
     }};
 }
 

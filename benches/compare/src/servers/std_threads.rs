@@ -10,13 +10,14 @@ use super::{listen, Settings, Started};
 pub fn start(settings: &Settings, timed: bool) -> anyhow::Result<Started> {
     let (listener, address) = listen()?;
     let buffer = settings.buffer;
-    thread::spawn(move || {
+    let serve = move || {
         for stream in listener.incoming() {
-            let stream = stream.expect("accept");
+            let stream = stream?;
             thread::spawn(move || echo(stream, buffer, timed));
         }
-    });
-    Ok(Started { address, stop: Box::new(|| Ok(())) })
+        Ok(())
+    };
+    Ok(Started { address, serve: Box::new(serve) })
 }
 
 fn echo(mut stream: TcpStream, buffer: usize, timed: bool) -> io::Result<()> {

@@ -1,5 +1,4 @@
 use std::io;
-use std::thread;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,8 +12,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<Started> {
     listener.set_nonblocking(true)?;
     let buffer = settings.buffer;
     let runtime = Builder::new_current_thread().enable_io().build()?;
-    thread::spawn(move || runtime.block_on(run(listener, buffer)).expect("the loop on tokio"));
-    Ok(Started { address, stop: Box::new(|| Ok(())) })
+    Ok(Started { address, serve: Box::new(move || Ok(runtime.block_on(run(listener, buffer))?)) })
 }
 
 async fn run(listener: std::net::TcpListener, buffer: usize) -> io::Result<()> {
