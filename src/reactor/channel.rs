@@ -210,7 +210,7 @@ impl Channel {
     #[inline]
     fn run(&mut self, turn: &mut Turn<'_>) -> Fate {
         let usual = |channel: &Self| channel.transport.is_quiet() && !channel.transport.link.is_cut();
-        if !(usual(self) && self.readable) {
+        if !(usual(self) && self.readable) || self.queued || self.is_crowded() {
             return self.go_on(turn, 0, 0);
         }
         let bytes = self.read(turn);
