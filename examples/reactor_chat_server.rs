@@ -7,8 +7,8 @@
 //! left out, and is 127.0.0.1:10000 then.
 //!
 //! Expect: `listening on 127.0.0.1:8888`, then a line for each member who is put out: one for whom more than a mebibyte waits, or who says
-//! more than 4 KiB in a line. Members are welcomed, told who joins, what others say and who leaves; `quit` leaves. Ctrl-C or SIGTERM
-//! ends it with exit code 0.
+//! more than 4 KiB in a line, or so much in so short lines that it cannot be passed on. Members are welcomed, told who joins, what others
+//! say and who leaves; `quit` leaves. Ctrl-C or SIGTERM ends it with exit code 0.
 //!
 //! Python's counterpart: the chat server of the tutorials, with a thread and a `send` that may block for each member; in asyncio, a
 //! `Protocol` and a list of transports.
