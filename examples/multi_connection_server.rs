@@ -15,17 +15,16 @@
 
 mod common;
 
-use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use common::{unless_it_would_block, ExampleResult};
 use socketserver::mio::net::{TcpListener, TcpStream};
 use socketserver::mio::Interest;
 use socketserver::reactor::{Key, Ready, Selector};
+use socketserver::tcp;
 
 const MAX_CONNECTIONS: usize = 10_000;
 /// A client for whom so many bytes wait is not read from.
@@ -35,11 +34,10 @@ const MAX_SILENCE: Duration = Duration::from_secs(300);
 /// How often the silent are looked for, and the listener is tried again when there was no room for a client.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
-#[derive(Clone, Copy)]
 enum Role {
     Listener,
     Housekeeping,
-    Connection,
+    Connection(Connection),
 }
 
 struct Connection {
@@ -86,7 +84,7 @@ impl Connection {
 
 struct Server {
     selector: Selector<Role>,
-    connections: HashMap<Key, Connection>,
+    connections: usize,
     /// The listener while there is no room for another client.
     resting: Option<TcpListener>,
     accepted: u64,
@@ -96,19 +94,19 @@ struct Server {
 fn main() -> ExitCode {
     common::run_with_address("multi_connection_server", |address| {
         let mut selector = Selector::new()?;
-        let stopping = common::wake_on_signals(selector.waker()?)?;
-        let listener = common::listen(address)?;
+        common::wake_on_signals(selector.waker()?)?;
+        let listener = tcp::listen(address)?;
         common::announce(listener.local_addr()?)?;
         selector.register(listener, Interest::READABLE, Role::Listener)?;
         selector.set_interval(HOUSEKEEPING, Role::Housekeeping)?;
 
-        let mut server = Server { selector, connections: HashMap::new(), resting: None, accepted: 0, echoed: 0 };
-        while !stopping.load(Ordering::Acquire) {
+        let mut server = Server { selector, connections: 0, resting: None, accepted: 0, echoed: 0 };
+        while !server.selector.was_woken() {
             for ready in server.selector.select(None)? {
-                match server.selector.data(ready.key()).copied() {
+                match server.selector.data(ready.key()) {
                     Some(Role::Listener) => server.accept(ready.key())?,
                     Some(Role::Housekeeping) => server.keep_house()?,
-                    Some(Role::Connection) => server.go_on(ready)?,
+                    Some(Role::Connection(_)) => server.go_on(ready)?,
                     None => {} // closed earlier in this loop
                 }
             }
@@ -123,13 +121,16 @@ impl Server {
     fn accept(&mut self, key: Key) -> ExampleResult {
         let Some(listener) = self.selector.get::<TcpListener>(key) else { return Ok(()) };
         match listener.accept() {
-            Ok((stream, peer)) => match self.selector.register(stream, Interest::READABLE, Role::Connection) {
-                Ok(key) => {
-                    self.connections.insert(key, Connection::new(peer));
-                    self.accepted += 1;
+            Ok((stream, peer)) => {
+                let connection = Role::Connection(Connection::new(peer));
+                match self.selector.register(stream, Interest::READABLE, connection) {
+                    Ok(_) => {
+                        self.connections += 1;
+                        self.accepted += 1;
+                    }
+                    Err(error) => common::complain(format_args!("{peer} is lost: {error}")),
                 }
-                Err(error) => common::complain(format_args!("{peer} is lost: {error}")),
-            },
+            }
             // It has gone before it was let in.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => {}
             Err(error) => {
@@ -137,7 +138,7 @@ impl Server {
                 self.resting = Some(self.selector.unregister(key)?);
             }
         }
-        if self.connections.len() >= MAX_CONNECTIONS && self.resting.is_none() {
+        if self.connections >= MAX_CONNECTIONS && self.resting.is_none() {
             self.resting = Some(self.selector.unregister(key)?);
         }
         Ok(())
@@ -145,9 +146,7 @@ impl Server {
 
     fn go_on(&mut self, ready: Ready) -> ExampleResult {
         let key = ready.key();
-        let (Some(connection), Some(stream)) = (self.connections.get_mut(&key), self.selector.get_mut(key)) else {
-            return Ok(());
-        };
+        let Some((stream, Role::Connection(connection))) = self.selector.entry_mut(key) else { return Ok(()) };
         match connection.go_on(ready, stream) {
             Ok(sent) => self.echoed += sent as u64,
             Err(error) => {
@@ -156,21 +155,20 @@ impl Server {
             }
         }
         match connection.interest() {
-            Some(interest) if self.selector.interest(key) == Some(interest) => Ok(()),
-            Some(interest) => Ok(self.selector.modify(key, interest)?),
+            Some(interest) => Ok(self.selector.modify(key, interest)?), // nothing where it is what it was
             None => self.close(key),
         }
     }
 
     fn close(&mut self, key: Key) -> ExampleResult {
         self.selector.remove(key)?;
-        self.connections.remove(&key);
+        self.connections -= 1;
         self.end_rest()
     }
 
     /// Takes clients again, if there is room.
     fn end_rest(&mut self) -> ExampleResult {
-        if self.connections.len() < MAX_CONNECTIONS {
+        if self.connections < MAX_CONNECTIONS {
             if let Some(listener) = self.resting.take() {
                 self.selector.register(listener, Interest::READABLE, Role::Listener)?;
             }
@@ -180,14 +178,12 @@ impl Server {
 
     /// Puts the silent out, and tries the listener again in case others have made room.
     fn keep_house(&mut self) -> ExampleResult {
-        let silent = |connection: &Connection| connection.active.elapsed() > MAX_SILENCE;
-        let keys: Vec<Key> = self.connections.iter().filter(|(_, it)| silent(it)).map(|(key, _)| *key).collect();
+        let silent = |role: &Role| matches!(role, Role::Connection(it) if it.active.elapsed() > MAX_SILENCE);
+        let keys: Vec<Key> = self.selector.iter().filter(|(_, role)| silent(role)).map(|(key, _)| key).collect();
         for key in keys {
-            if let Some(connection) = self.connections.get(&key) {
-                common::complain(format_args!(
-                    "{} is put out: nothing sent or taken for {MAX_SILENCE:?}",
-                    connection.peer
-                ));
+            if let Some(Role::Connection(connection)) = self.selector.data(key) {
+                let peer = connection.peer;
+                common::complain(format_args!("{peer} is put out: nothing sent or taken for {MAX_SILENCE:?}"));
             }
             self.close(key)?;
         }

@@ -50,9 +50,7 @@ impl MessageProtocol for Member {
 }
 
 fn tell_the_others(transport: &mut Transport, news: &str) {
-    let speaker = transport.id();
-    let told =
-        transport.broadcaster().broadcast_to(format!("{news}\n").as_bytes(), move |member| member.id() != speaker);
+    let told = transport.broadcaster().broadcast_except(transport.id(), format!("{news}\n").as_bytes());
     match told {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
             transport.fail("speaks faster than can be passed on")

@@ -16,13 +16,13 @@ mod common;
 
 use std::io::{ErrorKind, Read, Write};
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::{unless_it_would_block, ExampleResult};
 use socketserver::mio::net::{TcpListener, TcpStream};
 use socketserver::mio::Interest;
 use socketserver::reactor::{Key, Selector};
+use socketserver::tcp;
 
 /// Without a rest, a listener whose clients cannot be let in would be reported again and again.
 const REST: Duration = Duration::from_millis(500);
@@ -39,12 +39,12 @@ enum Role {
 fn main() -> ExitCode {
     common::run_with_address("select_echo_server", |address| {
         let mut selector = Selector::new()?;
-        let stopping = common::wake_on_signals(selector.waker()?)?;
-        let listener = common::listen(address)?;
+        common::wake_on_signals(selector.waker()?)?;
+        let listener = tcp::listen(address)?;
         common::announce(listener.local_addr()?)?;
         selector.register(listener, Interest::READABLE, Role::Listener)?;
 
-        while !stopping.load(Ordering::Acquire) {
+        while !selector.was_woken() {
             for ready in selector.select(None)? {
                 match selector.data(ready.key()) {
                     Some(Role::Listener) => accept(&mut selector, ready.key())?,
@@ -94,9 +94,7 @@ fn end_rest(selector: &mut Selector<Role>, key: Key) -> ExampleResult {
 
 /// Reads from a client and sends that back, or sends what has been left of the last time. `false` at the end.
 fn echo(selector: &mut Selector<Role>, key: Key) -> ExampleResult<bool> {
-    let Some(Role::Client(unsent)) = selector.data_mut(key) else { return Ok(false) };
-    let mut unsent = std::mem::take(unsent);
-    let Some(stream) = selector.get_mut::<TcpStream>(key) else { return Ok(false) };
+    let Some((stream, Role::Client(unsent))) = selector.entry_mut::<TcpStream>(key) else { return Ok(false) };
     if unsent.is_empty() {
         let mut buffer = [0; 4096];
         match unless_it_would_block(stream.read(&mut buffer))? {
@@ -104,12 +102,10 @@ fn echo(selector: &mut Selector<Role>, key: Key) -> ExampleResult<bool> {
             count => unsent.extend(buffer.iter().take(count.unwrap_or(0))),
         }
     }
-    let sent = unless_it_would_block(stream.write(&unsent))?.unwrap_or(0);
+    let sent = unless_it_would_block(stream.write(unsent))?.unwrap_or(0);
     unsent.drain(..sent);
 
-    selector.modify(key, if unsent.is_empty() { Interest::READABLE } else { Interest::WRITABLE })?;
-    if let Some(role) = selector.data_mut(key) {
-        *role = Role::Client(unsent);
-    }
+    let interest = if unsent.is_empty() { Interest::READABLE } else { Interest::WRITABLE };
+    selector.modify(key, interest)?;
     Ok(true)
 }

@@ -14,7 +14,7 @@ use common::{own_address, watchdog, LONG};
 use selecting::{look, would_block, R, W};
 use socketserver::mio::net::TcpStream;
 use socketserver::reactor::{Key, Selector};
-use socketserver::tcp::{connect_nonblocking, connect_outcome};
+use socketserver::tcp::{connect_nonblocking, connect_outcome, listen};
 use socketserver::{Error, Result};
 
 fn listener() -> (TcpListener, SocketAddr) {
@@ -283,4 +283,25 @@ mod silence {
         let stream = selector.unregister::<Hasty>(key).unwrap().stream;
         assert_eq!(stream.peer_addr().unwrap(), silent.address);
     }
+}
+
+/// What a selector waits on is what a server would have bound, and says as clearly what is wrong with an address.
+#[test]
+fn listen_binds_what_a_selector_can_wait_on() {
+    let _watchdog = watchdog();
+    let listener = listen(own_address()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut selector = Selector::new().unwrap();
+    let key = selector.register(listener, R, ()).unwrap();
+    assert!(selector.select(Some(std::time::Duration::ZERO)).unwrap().is_empty());
+    let _client = std::net::TcpStream::connect(address).unwrap();
+    let ready = selector.select(Some(LONG)).unwrap();
+    assert!(ready.len() == 1 && ready[0].is_readable());
+    let listener = selector.get::<socketserver::mio::net::TcpListener>(key).unwrap();
+    listener.accept().unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+
+    let error = listen(address).unwrap_err();
+    assert!(matches!(error, Error::Bind { .. }) && error.to_string().contains(&address.to_string()), "{error}");
+    assert!(matches!(listen("127.0.0.1"), Err(Error::InvalidAddress { .. })));
 }

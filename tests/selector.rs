@@ -336,3 +336,36 @@ fn everything_is_listed_once() {
     assert_eq!((selector.len(), listed(&selector).len()), (50, 50));
     assert_eq!(listed(&selector).into_iter().collect::<HashSet<_>>(), expected);
 }
+
+#[test]
+fn a_source_and_its_data_are_had_at_once() {
+    let _watchdog = watchdog();
+    let (stream, mut peer) = tcp_pair();
+    let mut selector = Selector::new().unwrap();
+    let key = selector.register(stream, R, b"unsent".to_vec()).unwrap();
+    let (stream, unsent) = selector.entry_mut::<TcpStream>(key).unwrap();
+    stream.write_all(unsent).unwrap();
+    unsent.clear();
+    let mut sent = [0; 6];
+    peer.read_exact(&mut sent).unwrap();
+    assert_eq!(&sent, b"unsent");
+    assert_eq!(selector.data(key), Some(&Vec::new()));
+    assert!(selector.entry_mut::<UdpSocket>(key).is_none(), "another type");
+    let timer = selector.set_timer(LONG, Vec::new()).unwrap();
+    assert!(selector.entry_mut::<TcpStream>(timer).is_none(), "no source");
+}
+
+#[test]
+fn a_wake_can_be_told_from_a_timeout() {
+    let _watchdog = watchdog();
+    let mut selector = Selector::<()>::new().unwrap();
+    let waker = selector.waker().unwrap();
+    assert!(!selector.was_woken());
+    assert!(selector.select(Some(Duration::ZERO)).unwrap().is_empty());
+    assert!(!selector.was_woken());
+    waker.wake().unwrap();
+    assert!(selector.select(Some(LONG)).unwrap().is_empty());
+    assert!(selector.was_woken());
+    assert!(selector.select(Some(Duration::ZERO)).unwrap().is_empty());
+    assert!(!selector.was_woken(), "it was the select before that was woken");
+}

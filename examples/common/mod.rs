@@ -9,14 +9,10 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 
-use socketserver::mio::net::TcpListener;
-use socketserver::net::ToEndpoint;
 use socketserver::reactor::SelectorWaker;
-use socketserver::{Error, ServerHandle, ShutdownReport};
+use socketserver::{ServerHandle, ShutdownReport};
 
 pub(crate) type ExampleResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -91,27 +87,10 @@ pub(crate) fn stop_on_signals(handle: ServerHandle) -> ExampleResult {
     Ok(())
 }
 
-/// Has Ctrl-C, SIGTERM or SIGHUP end the selector's wait. What is returned says whether one of them has come.
-pub(crate) fn wake_on_signals(waker: SelectorWaker) -> ExampleResult<Arc<AtomicBool>> {
-    let stopping = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&stopping);
-    ctrlc::set_handler(move || {
-        seen.store(true, Ordering::Release);
-        let _ = waker.wake();
-    })?;
-    Ok(stopping)
-}
-
-/// A socket that listens, for a selector. Python's `socket.create_server`.
-pub(crate) fn listen(address: &str) -> socketserver::Result<TcpListener> {
-    let mut listener = Err(io::ErrorKind::AddrNotAvailable.into());
-    for meaning in address.to_endpoint()?.resolve(None)? {
-        listener = TcpListener::bind(meaning);
-        if listener.is_ok() {
-            break;
-        }
-    }
-    listener.map_err(|source| Error::Bind { address: address.to_owned(), source })
+/// Has Ctrl-C, SIGTERM or SIGHUP end the selector's wait.
+pub(crate) fn wake_on_signals(waker: SelectorWaker) -> ExampleResult {
+    ctrlc::set_handler(move || drop(waker.wake()))?;
+    Ok(())
 }
 
 /// What a read or write came to; `None` where it would have had to wait.
