@@ -1,6 +1,7 @@
 //! A tour of every server the crate has.
 //!
-//! Shows: one handler, unchanged, on each kind of server; the clients' side; `spawn`, `shutdown` and what they report.
+//! Shows: one handler, unchanged, on each kind of server; the same as callbacks on those that are event-driven; the clients' side; `spawn`,
+//! `stop` and what they report.
 //!
 //! Run: `cargo run --example tour`. It needs no network and no free port in particular: it uses ports of the loopback
 //! interface that the system chooses, and Unix sockets in a temporary folder that it removes.
@@ -12,84 +13,146 @@
 
 mod common;
 
+use std::fmt::Display;
 #[cfg(unix)]
 use std::io::BufReader;
 use std::io::{self, BufRead, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::ExampleResult;
-use socketserver::server::{Dispatch, Listener};
-use socketserver::{tcp, Connection, Handler, HandlerResult, Server, TcpServer, ThreadingTcpServer};
+use common::{say, ExampleResult};
+use socketserver::framing::LineDecoder;
+use socketserver::reactor::{DatagramProtocol, DatagramTransport, Framed, MessageProtocol, Reactor, ReactorUdp};
+use socketserver::{
+    tcp, Connection, Handler, HandlerResult, ReactorTcpServer, Running, ServerHandle, ShutdownReport, TcpServer,
+    ThreadingTcpServer, Transport,
+};
 #[cfg(unix)]
-use socketserver::{Address, ThreadingUnixStreamServer, UnixStreamServer};
+use socketserver::{Address, ReactorUnixServer, ThreadingUnixStreamServer, UnixStreamServer};
 
 /// Everything here happens within this machine; what takes so long has failed.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The handler that all of them serve with: it counts the lines and sends them back in capitals.
+/// What all of them serve with: it counts the lines and sends them back in capitals.
 #[derive(Clone)]
 struct Shout {
     lines: usize,
 }
 
+impl Shout {
+    fn answer(&mut self, line: &str) -> String {
+        self.lines += 1;
+        format!("{}: {}\n", self.lines, line.trim_end().to_uppercase())
+    }
+}
+
+/// A thread for each client, or one client at a time: it may wait.
 impl Handler for Shout {
     fn handle(&mut self, request: &mut Connection) -> HandlerResult {
         let mut line = String::new();
         while request.read_line(&mut line)? > 0 {
-            self.lines += 1;
-            write!(request, "{}: {}", self.lines, line.to_uppercase())?;
+            request.write_all(self.answer(&line).as_bytes())?;
             line.clear();
         }
         Ok(())
     }
 }
 
+/// All clients on one thread: it is called when a line has come.
+impl MessageProtocol for Shout {
+    fn message_received(&mut self, transport: &mut Transport, line: &[u8]) {
+        transport.write(self.answer(&String::from_utf8_lossy(line)).as_bytes());
+    }
+}
+
+/// One for all peers, so it counts the lines of all.
+impl DatagramProtocol for Shout {
+    fn datagram_received(&mut self, transport: &mut DatagramTransport, data: &[u8], peer: SocketAddr) {
+        let _ = transport.send_to(self.answer(&String::from_utf8_lossy(data)).as_bytes(), peer);
+    }
+}
+
 const SHOUT: Shout = Shout { lines: 0 };
+
+fn shouted_lines() -> Framed<LineDecoder, Shout> {
+    Framed::new(LineDecoder::new(), SHOUT)
+}
 
 /// A server to be visited. A new kind of server is one more entry in [`STOPS`].
 struct Stop {
     server: &'static str,
     python: &'static str,
-    /// Starts it, talks to it and stops it. The folder is for its files.
-    visit: fn(&Path) -> ExampleResult,
+    /// Starts it, talks to it and stops it. The folder is for its files. Returns how many servers that were.
+    visit: fn(&Path) -> ExampleResult<usize>,
 }
 
 const STOPS: &[Stop] = &[
     Stop {
         server: "TcpServer",
         python: "TCPServer: one client at a time",
-        visit: |_| visit(TcpServer::bind("127.0.0.1:0", SHOUT)?, tcp_client, Clients::OneByOne),
+        visit: |_| visit(TcpServer::bind("127.0.0.1:0", SHOUT)?.spawn()?, tcp_client, Clients::OneByOne),
     },
     Stop {
         server: "ThreadingTcpServer",
         python: "ThreadingTCPServer: a thread for each client",
-        visit: |_| visit(ThreadingTcpServer::bind("127.0.0.1:0", SHOUT)?, tcp_client, Clients::AtOnce),
+        visit: |_| visit(ThreadingTcpServer::bind("127.0.0.1:0", SHOUT)?.spawn()?, tcp_client, Clients::AtOnce),
     },
     Stop {
         server: "ThreadingTcpServer::from_listener",
         python: "ThreadingTCPServer with a socket of systemd's",
         visit: |_| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-            visit(ThreadingTcpServer::from_listener(listener, SHOUT)?, tcp_client, Clients::AtOnce)
+            visit(ThreadingTcpServer::from_listener(listener, SHOUT)?.spawn()?, tcp_client, Clients::AtOnce)
         },
     },
     #[cfg(unix)]
     Stop {
         server: "UnixStreamServer",
         python: "UnixStreamServer: one client at a time",
-        visit: |folder| visit(UnixStreamServer::bind(folder.join("one.sock"), SHOUT)?, unix_client, Clients::OneByOne),
+        visit: |folder| {
+            visit(UnixStreamServer::bind(folder.join("one.sock"), SHOUT)?.spawn()?, unix_client, Clients::OneByOne)
+        },
     },
     #[cfg(unix)]
     Stop {
         server: "ThreadingUnixStreamServer",
         python: "ThreadingUnixStreamServer: a thread for each client",
         visit: |folder| {
-            visit(ThreadingUnixStreamServer::bind(folder.join("many.sock"), SHOUT)?, unix_client, Clients::AtOnce)
+            visit(
+                ThreadingUnixStreamServer::bind(folder.join("many.sock"), SHOUT)?.spawn()?,
+                unix_client,
+                Clients::AtOnce,
+            )
         },
     },
+    Stop {
+        server: "ReactorTcpServer",
+        python: "asyncio create_server: callbacks on one thread",
+        visit: |_| visit(ReactorTcpServer::bind("127.0.0.1:0", shouted_lines())?.spawn()?, tcp_client, Clients::AtOnce),
+    },
+    #[cfg(unix)]
+    Stop {
+        server: "ReactorUnixServer",
+        python: "asyncio create_unix_server: callbacks on one thread",
+        visit: |folder| {
+            let server = ReactorUnixServer::bind(folder.join("loop.sock"), shouted_lines())?;
+            visit(server.spawn()?, unix_client, Clients::AtOnce)
+        },
+    },
+    Stop {
+        server: "ReactorUdp",
+        python: "asyncio create_datagram_endpoint: datagrams",
+        visit: |_| {
+            let running = ReactorUdp::bind("127.0.0.1:0", SHOUT)?.spawn()?;
+            say(format_args!("  listening on {}", running.local_addr()))?;
+            talk_by_datagrams(running.local_addr())?;
+            let handle = running.handle();
+            stopped(&running.stop()?, &[(handle, 3)])
+        },
+    },
+    Stop { server: "Reactor", python: "several create_server of one asyncio loop", visit: visit_reactor },
 ];
 
 /// Whether the second client comes while the first is still there.
@@ -104,52 +167,107 @@ type Client = Box<dyn FnMut(&str) -> io::Result<String>>;
 fn main() -> ExitCode {
     common::run("tour", || {
         let folder = tempfile::tempdir()?;
+        let mut visited = 0;
         for stop in STOPS {
             say(format_args!("{} (Python's {})", stop.server, stop.python))?;
-            (stop.visit)(folder.path()).map_err(|error| format!("{}: {error}", stop.server))?;
+            visited += (stop.visit)(folder.path()).map_err(|error| format!("{}: {error}", stop.server))?;
             say("")?;
         }
-        say(format_args!("{} servers visited, all stopped cleanly", STOPS.len()))?;
+        say(format_args!("{visited} servers visited, all stopped cleanly"))?;
         Ok(())
     })
 }
 
-/// Serves on a thread of the server's own, has two clients talk to it, and stops it.
-fn visit<L: Listener, D: Dispatch>(
-    server: Server<L, D>,
-    connect: fn(&L::Addr) -> io::Result<Client>,
+/// Has two clients talk to a server that runs on a thread of its own, and stops it.
+fn visit<A: Clone + Display>(
+    running: Running<A>,
+    connect: fn(&A) -> io::Result<Client>,
     clients: Clients,
-) -> ExampleResult {
-    let running = server.spawn()?;
+) -> ExampleResult<usize> {
     let handle = running.handle();
     say(format_args!("  listening on {}", running.local_addr()))?;
+    talk_by_connections(&running.local_addr(), connect, clients)?;
+    // Both clients have gone, so there is nothing that the drain would have to wait for.
+    stopped(&running.stop()?, &[(handle, 2)])
+}
 
-    let mut first = connect(&running.local_addr())?;
+/// Three servers on one thread.
+fn visit_reactor(folder: &Path) -> ExampleResult<usize> {
+    let mut reactor = Reactor::new();
+    let tcp = ReactorTcpServer::bind("127.0.0.1:0", shouted_lines())?;
+    let tcp_address = tcp.local_addr();
+    let mut served = vec![(tcp.handle(), 2)];
+    reactor.add(tcp);
+    let udp = ReactorUdp::bind("127.0.0.1:0", SHOUT)?;
+    let udp_address = udp.local_addr();
+    served.push((udp.handle(), 3));
+    reactor.add(udp);
+    say(format_args!("  listening on {tcp_address} and {udp_address}"))?;
+    #[cfg(unix)]
+    let unix_address = {
+        let unix = ReactorUnixServer::bind(folder.join("shared.sock"), shouted_lines())?;
+        let address = unix.local_addr();
+        served.push((unix.handle(), 2));
+        reactor.add(unix);
+        say(format_args!("  listening on {address}"))?;
+        address
+    };
+    #[cfg(not(unix))]
+    let _ = folder;
+
+    let running = reactor.spawn()?;
+    talk_by_connections(&tcp_address, tcp_client, Clients::AtOnce)?;
+    talk_by_datagrams(udp_address)?;
+    #[cfg(unix)]
+    talk_by_connections(&unix_address, unix_client, Clients::AtOnce)?;
+    stopped(&running.stop()?, &served)
+}
+
+fn talk_by_connections<A>(address: &A, connect: fn(&A) -> io::Result<Client>, clients: Clients) -> ExampleResult {
+    let mut first = connect(address)?;
     talk("first", &mut first, "hello", "1: HELLO")?;
     if matches!(clients, Clients::OneByOne) {
         // The second client would wait for as long as the first is there.
         talk("first", &mut first, "goodbye", "2: GOODBYE")?;
         drop(first);
-        let mut second = connect(&running.local_addr())?;
+        let mut second = connect(address)?;
         talk("second", &mut second, "안녕하세요, Grüße", "1: 안녕하세요, GRÜSSE")?;
-        drop(second);
     } else {
-        let mut second = connect(&running.local_addr())?;
+        let mut second = connect(address)?;
         talk("second", &mut second, "안녕하세요, Grüße", "1: 안녕하세요, GRÜSSE")?;
         talk("first", &mut first, "goodbye", "2: GOODBYE")?;
-        drop((first, second));
     }
+    Ok(())
+}
 
-    // Both clients have gone, so there is nothing that the drain would have to wait for.
-    let report = running.stop()?;
-    let stats = handle.stats();
+fn talk_by_datagrams(address: SocketAddr) -> ExampleResult {
+    let mut first = udp_client(address)?;
+    let mut second = udp_client(address)?;
+    talk("first", &mut first, "hello", "1: HELLO")?;
+    talk("second", &mut second, "안녕하세요, Grüße", "2: 안녕하세요, GRÜSSE")?;
+    talk("first", &mut first, "goodbye", "3: GOODBYE")
+}
+
+/// Says how the stop went, and whether each of the servers has served as many requests as it should. Returns how many servers there were.
+fn stopped(report: &ShutdownReport, servers: &[(ServerHandle, u64)]) -> ExampleResult<usize> {
+    let stats: Vec<_> = servers.iter().map(|(server, _)| server.stats()).collect();
     say(format_args!(
         "  stopped: {} requests served, {} failed; at the stop {} drained, {} abandoned, {} still running",
-        stats.accepted, stats.handler_errors, report.drained, report.abandoned, report.still_running
+        stats.iter().map(|stats| stats.accepted).sum::<u64>(),
+        stats.iter().map(|stats| stats.handler_errors).sum::<u64>(),
+        report.drained,
+        report.abandoned,
+        report.still_running
     ))?;
-    match report.is_clean() && stats.accepted == 2 && stats.handler_errors == 0 {
-        true => Ok(()),
-        false => Err("two requests should have been served, without an error".into()),
+    for ((server, requests), stats) in servers.iter().zip(&stats) {
+        if stats.accepted != *requests || stats.handler_errors > 0 {
+            let address = server.local_addr();
+            return Err(format!("{address} should have served {requests} requests without an error: {stats:?}").into());
+        }
+    }
+    match report.is_clean() {
+        true => Ok(servers.len()),
+        false => Err("nothing should have been left to cut".into()),
     }
 }
 
@@ -187,7 +305,15 @@ fn unix_client(address: &Address) -> io::Result<Client> {
     }))
 }
 
-/// A line on stdout; an error rather than `println!`'s panic where nobody reads it any more.
-fn say(line: impl std::fmt::Display) -> io::Result<()> {
-    writeln!(io::stdout(), "{line}")
+fn udp_client(address: SocketAddr) -> io::Result<Client> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect(address)?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    Ok(Box::new(move |line| {
+        socket.send(line.as_bytes())?;
+        let mut answer = vec![0; 1024];
+        let length = socket.recv(&mut answer)?;
+        answer.truncate(length);
+        String::from_utf8(answer).map_err(io::Error::other)
+    }))
 }

@@ -15,11 +15,24 @@ use std::time::Duration;
 /// For a whole class of tests. Each of them has a shorter watchdog of its own, which says where it hangs.
 const WATCHDOG: Duration = Duration::from_secs(300);
 
+const PROGRAMS: [&str; 10] = [
+    "tcp_echo_server",
+    "threading_echo_server",
+    "select_echo_server",
+    "multi_connection_server",
+    "reactor_echo_server",
+    "reactor_chat_server",
+    "tcp_echo_client",
+    "multi_connection_client",
+    "nonblocking_connect",
+    "tour",
+];
+
 /// `target/<profile>/examples`; this test runs from `target/<profile>/deps`.
 fn examples() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.parent().and_then(Path::parent).expect("a test lies two folders deep").join("examples");
-    for name in ["tcp_echo_server", "threading_echo_server", "tcp_echo_client", "tour"] {
+    for name in PROGRAMS {
         assert!(
             folder.join(name).exists(),
             "there is no {name} in {}: `cargo test` builds the examples, `cargo test --test interop` alone does not; \
@@ -85,8 +98,23 @@ fn signals_end_the_servers_with_exit_code_0() {
 }
 
 #[test]
+fn pythons_clients_chat() {
+    run("Chat");
+}
+
+#[test]
 fn the_echo_client_talks_to_pythons_socketserver() {
-    run("PythonServers");
+    run("EchoClient");
+}
+
+#[test]
+fn the_multi_connection_client_talks_to_pythons_socketserver() {
+    run("MultiConnectionClient");
+}
+
+#[test]
+fn the_nonblocking_connect_connects_to_pythons_socketserver() {
+    run("NonblockingConnect");
 }
 
 #[test]

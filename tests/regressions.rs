@@ -1,6 +1,6 @@
 //! One test for each bug that was found, named after it.
 // Clippy lets tests unwrap and panic, but not the functions that they share.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -123,4 +123,105 @@ fn ending_both_directions_is_no_error_when_the_peer_is_quick() {
         connection.shutdown(Shutdown::Both).unwrap();
         assert_eq!(peer.join().unwrap(), 0);
     }
+}
+
+/// The builders of the event-driven servers had none of the settings of the socket: no `backlog`, no `keepalive`, no `mode`.
+#[test]
+#[cfg(unix)]
+fn the_settings_of_the_socket_are_those_of_the_event_driven_servers_too() {
+    use std::os::unix::fs::PermissionsExt;
+
+    use socketserver::{Keepalive, Protocol, ReactorTcpServer, ReactorUnixServer, Transport};
+
+    #[derive(Clone)]
+    struct Echo;
+
+    impl Protocol for Echo {
+        fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+            transport.write(data);
+        }
+    }
+
+    let builder = || {
+        ReactorTcpServer::builder()
+            .backlog(16)
+            .reuse_address(true)
+            .reuse_port(true)
+            .dual_stack(false)
+            .nodelay(true)
+            .keepalive(Keepalive::new(Duration::from_secs(60)))
+    };
+    let first = builder().bind("127.0.0.1:0", Echo).unwrap();
+    let second = builder().bind(first.local_addr(), Echo).unwrap();
+    assert_eq!(first.local_addr(), second.local_addr());
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let _server = ReactorUnixServer::builder().mode(0o660).remove_stale(true).bind(&path, Echo).unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o660);
+}
+
+/// What callbacks broadcast was sent when the loop had seen to everybody who had said something. Where many had at once, more than the
+/// mebibyte that may wait came together, and the rest was refused, though nothing held the loop up.
+#[test]
+fn what_many_say_at_once_is_broadcast_whole() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Barrier;
+
+    use socketserver::{Protocol, ReactorTcpServer, Transport};
+
+    const SPEAKERS: usize = 60;
+    const SPEECH: usize = 40 * 1024;
+
+    #[derive(Clone)]
+    struct Hall {
+        all_have_spoken: Arc<Barrier>,
+        refused: Arc<AtomicUsize>,
+        /// The connection's first byte: the listener, the one who holds the loop up until all have spoken, a speaker.
+        role: u8,
+    }
+
+    impl Protocol for Hall {
+        fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+            if self.role == 0 {
+                self.role = data[0];
+                transport.write(b"!");
+                return;
+            }
+            if self.role == b'h' {
+                self.all_have_spoken.wait();
+                return;
+            }
+            let speaker = transport.id();
+            if transport.broadcaster().broadcast_to(data, move |member| member.id() != speaker).is_err() {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    let (all_have_spoken, refused) = (Arc::new(Barrier::new(2)), Arc::new(AtomicUsize::new(0)));
+    let hall = Hall { all_have_spoken: Arc::clone(&all_have_spoken), refused: Arc::clone(&refused), role: 0 };
+    // Those who only speak are told too, and do not read it.
+    let builder = ReactorTcpServer::builder().read_while_full(true).write_buffer_hard_limit(SPEAKERS * SPEECH);
+    let running = builder.bind("127.0.0.1:0", hall).unwrap().spawn().unwrap();
+    let join = |role: &[u8]| {
+        let mut stream = TcpStream::connect(running.local_addr()).unwrap();
+        stream.set_read_timeout(Some(WATCHDOG)).unwrap();
+        stream.write_all(role).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        stream
+    };
+    let mut listener = join(b"l");
+    let mut holder = join(b"h");
+    let mut speakers: Vec<_> = (0..SPEAKERS).map(|_| join(b"s")).collect();
+
+    holder.write_all(b"hold").unwrap();
+    for speaker in &mut speakers {
+        speaker.write_all(&[b'x'; SPEECH]).unwrap();
+    }
+    all_have_spoken.wait();
+    let mut heard = vec![0; SPEAKERS * SPEECH];
+    listener.read_exact(&mut heard).unwrap_or_else(|error| panic!("{refused:?} refused: {error}"));
+    assert_eq!(refused.load(Ordering::Relaxed), 0);
 }

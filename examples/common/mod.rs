@@ -5,15 +5,16 @@
 // Each example is a program of its own and uses a part of this.
 #![allow(dead_code)]
 
-use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use socketserver::reactor::SelectorWaker;
 use socketserver::{ServerHandle, ShutdownReport};
 
-pub(crate) type ExampleResult = Result<(), Box<dyn Error + Send + Sync>>;
+pub(crate) type ExampleResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Where the echo servers listen, and the echo client calls, unless told otherwise.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:10000";
@@ -25,6 +26,22 @@ pub(crate) fn run_with_address(name: &str, program: impl FnOnce(&str) -> Example
         (None, None) => end(name, program(DEFAULT_ADDRESS)),
         (Some(Ok(address)), None) if !address.starts_with('-') => end(name, program(&address)),
         _ => wrong_usage(&format!("{name} [ADDRESS]    (default {DEFAULT_ADDRESS})")),
+    }
+}
+
+/// Runs a program that takes an address and a number, called `what`; the number may be left out, or both.
+pub(crate) fn run_with_address_and_number(
+    name: &str,
+    what: &str,
+    default: NonZeroUsize,
+    program: impl FnOnce(&str, usize) -> ExampleResult,
+) -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.into_string());
+    let address = arguments.next().unwrap_or_else(|| Ok(DEFAULT_ADDRESS.to_owned()));
+    let number = arguments.next().map_or(Some(default), |number| number.ok()?.parse().ok());
+    match (address, number, arguments.next()) {
+        (Ok(address), Some(number), None) if !address.starts_with('-') => end(name, program(&address, number.get())),
+        _ => wrong_usage(&format!("{name} [ADDRESS [{what}]]    (default {DEFAULT_ADDRESS} {default})")),
     }
 }
 
@@ -64,10 +81,29 @@ pub(crate) fn stop_on_signals(handle: ServerHandle) -> ExampleResult {
             handle.shutdown_within(Duration::ZERO);
         } else {
             handle.shutdown();
-            complain("stopping when the last client has gone, in 10 s at most; a second signal stops at once");
+            complain("stopping: clients may finish, for 10 s at most; a second signal stops at once");
         }
     })?;
     Ok(())
+}
+
+/// Has Ctrl-C, SIGTERM or SIGHUP end the selector's wait.
+pub(crate) fn wake_on_signals(waker: SelectorWaker) -> ExampleResult {
+    ctrlc::set_handler(move || drop(waker.wake()))?;
+    Ok(())
+}
+
+/// What a read or write came to; `None` where it would have had to wait.
+pub(crate) fn unless_it_would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// A line on stdout; an error rather than `println!`'s panic where nobody reads it any more.
+pub(crate) fn say(line: impl Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
 }
 
 /// Says where the server listens. Scripts wait for this line, so it must not be held back in a buffer.

@@ -40,8 +40,7 @@ impl Broadcaster {
     /// # struct Chat;
     /// # impl Protocol for Chat {
     /// fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
-    ///     let speaker = transport.id();
-    ///     let _ = transport.broadcaster().broadcast_to(data, move |member| member.id() != speaker);
+    ///     let _ = transport.broadcaster().broadcast_to(data, |member| member.write_buffer_size() == 0);
     /// }
     /// # }
     /// ```
@@ -54,6 +53,24 @@ impl Broadcaster {
         filter: impl Fn(&Transport) -> bool + Send + Sync + 'static,
     ) -> io::Result<()> {
         self.send(data, Some(Box::new(filter)))
+    }
+
+    /// The same to everyone but the connection of that [number](Transport::id): what somebody says in a chat, to all the others.
+    ///
+    /// ```
+    /// # use socketserver::{Protocol, Transport};
+    /// # struct Chat;
+    /// # impl Protocol for Chat {
+    /// fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+    ///     let _ = transport.broadcaster().broadcast_except(transport.id(), data);
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`broadcast`](Broadcaster::broadcast).
+    pub fn broadcast_except(&self, id: u64, data: &[u8]) -> io::Result<()> {
+        self.broadcast_to(data, move |member| member.id() != id)
     }
 
     fn send(&self, data: &[u8], filter: Option<Filter>) -> io::Result<()> {

@@ -9,6 +9,7 @@ use mio::{Interest, Registry};
 
 use super::arena::Key;
 use super::house::House;
+use super::inbox::Inbox;
 use super::link::Link;
 use super::protocol::Protocol;
 use super::timers::Timers;
@@ -58,6 +59,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) timers: &'a mut Timers<Key>,
     /// One for all: whatever a protocol wants to keep it copies.
     pub(crate) buffer: &'a mut [u8],
+    /// The loop's.
+    pub(crate) inbox: &'a Inbox,
 }
 
 /// What the system has said of a connection.
@@ -159,6 +162,7 @@ impl Channel {
     /// The server is stopping. What has come so far is delivered first.
     pub(crate) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Fate {
         self.readable = true;
+        self.queued = false;
         if self.run(turn) == Fate::Gone {
             return Fate::Gone;
         }
@@ -209,7 +213,7 @@ impl Channel {
     #[inline]
     fn run(&mut self, turn: &mut Turn<'_>) -> Fate {
         let usual = |channel: &Self| channel.transport.is_quiet() && !channel.transport.link.is_cut();
-        if !(usual(self) && self.readable) {
+        if !(usual(self) && self.readable) || self.queued || self.is_crowded(turn) {
             return self.go_on(turn, 0, 0);
         }
         let bytes = self.read(turn);
@@ -228,6 +232,13 @@ impl Channel {
                 Next::Gone => return self.end(turn),
                 Next::Wait => break false,
                 Next::Read if reads >= READS_A_TURN || bytes >= BYTES_A_TURN => break true,
+                // It is being written to, or something has come, before the turn that it waits for.
+                Next::Read if self.queued => break true,
+                Next::Read if self.is_crowded(turn) => {
+                    // It is not silent, whenever it is read.
+                    self.transport.last_active = turn.now;
+                    break true;
+                }
                 Next::Read => {}
             }
             reads += 1;
@@ -249,6 +260,12 @@ impl Channel {
         } else {
             Fate::Stays
         }
+    }
+
+    /// Whether the callbacks of this turn have made many broadcasts, which should go out before there are more. At a stop there is
+    /// no next turn to read in.
+    fn is_crowded(&self, turn: &Turn<'_>) -> bool {
+        turn.inbox.is_crowded() && !self.house().handle().is_shutting_down()
     }
 
     /// Has the connection report both directions, once for all.

@@ -137,11 +137,19 @@ impl EventLoop {
         }
         self.now = Instant::now();
         let woken = self.see_to_events();
-        for key in std::mem::take(&mut self.again) {
+        let mut again = std::mem::take(&mut self.again).into_iter();
+        for key in again.by_ref() {
             self.serve(key, |channel, turn| {
                 channel.queued = false;
                 channel.event(Event::default(), turn)
             });
+            if self.inbox.is_crowded() {
+                break;
+            }
+        }
+        if !again.as_slice().is_empty() {
+            // Those that have not had their turn come before those that have had it and want another.
+            self.again.splice(..0, again);
         }
         self.see_to_commands();
         self.see_to_timers();
@@ -168,7 +176,7 @@ impl EventLoop {
                 writable: event.is_writable() || event.is_write_closed(),
                 hung_up: event.is_read_closed() || event.is_error(),
             };
-            let mut turn = Turn { key, now: *now, registry: poller.registry(), timers, buffer };
+            let mut turn = Turn { key, now: *now, registry: poller.registry(), timers, buffer, inbox };
             let fate = match seats.get_mut(key) {
                 Some(Seat::Channel(channel)) => channel.event(what, &mut turn),
                 Some(Seat::Datagram(seat)) => seat.event(what, &mut turn),
@@ -185,7 +193,7 @@ impl EventLoop {
     /// Has a connection do something, and sees to what becomes of it.
     fn serve(&mut self, key: Key, work: impl FnOnce(&mut Channel, &mut Turn<'_>) -> Fate) {
         let EventLoop { poller, seats, timers, again, buffer, now, inbox, .. } = self;
-        let mut turn = Turn { key, now: *now, registry: poller.registry(), timers, buffer };
+        let mut turn = Turn { key, now: *now, registry: poller.registry(), timers, buffer, inbox };
         let fate = match seats.get_mut(key) {
             Some(Seat::Channel(channel)) => work(channel, &mut turn),
             Some(Seat::Datagram(seat)) => {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, ThreadId};
 
 use super::arena::Key;
 use super::arrival::Adoption;
@@ -14,11 +15,18 @@ use crate::sync::{lock, Mutex};
 /// it up; more would only be memory.
 const MOST_BROADCAST: usize = 1024 * 1024;
 
+/// When so many bytes wait that the loop's own callbacks have broadcast, they are sent before it calls back much further: one read of a
+/// connection may bring about many times as many bytes as it brought, and more than the limit would be lost.
+const MANY_BROADCAST: usize = 64 * 1024;
+
 /// Requests to a loop, in order. Sending one never waits; a loop that is busy looks by itself and needs no waking.
 pub(crate) struct Inbox {
     state: Mutex<State>,
     /// Connections it serves or is about to.
     load: AtomicUsize,
+    /// The loop's thread, once it has looked here, and the bytes that its own callbacks have broadcast since it last did.
+    thread: OnceLock<ThreadId>,
+    own: AtomicUsize,
 }
 
 struct State {
@@ -68,7 +76,12 @@ pub(crate) enum Undelivered {
 impl Inbox {
     pub(crate) fn new() -> Arc<Self> {
         let state = State { commands: Vec::new(), broadcast: 0, awake: false, waker: None, closed: false };
-        Arc::new(Inbox { state: Mutex::new(state), load: AtomicUsize::new(0) })
+        Arc::new(Inbox {
+            state: Mutex::new(state),
+            load: AtomicUsize::new(0),
+            thread: OnceLock::new(),
+            own: AtomicUsize::new(0),
+        })
     }
 
     /// A loop is about to serve what is sent here.
@@ -95,6 +108,9 @@ impl Inbox {
                 return Err((Undelivered::Full, command));
             }
             state.broadcast = waiting;
+            if self.thread.get() == Some(&thread::current().id()) {
+                self.own.fetch_add(broadcast.data.len(), Ordering::Relaxed);
+            }
         }
         state.commands.push(command);
         let wake = !std::mem::replace(&mut state.awake, true);
@@ -108,6 +124,8 @@ impl Inbox {
 
     /// Takes what has been sent.
     pub(crate) fn take(&self, commands: &mut Vec<Command>) {
+        self.thread.get_or_init(|| thread::current().id());
+        self.own.store(0, Ordering::Relaxed);
         let mut state = lock(&self.state);
         state.awake = true;
         state.broadcast = 0;
@@ -119,6 +137,11 @@ impl Inbox {
         let mut state = lock(&self.state);
         state.awake = !state.commands.is_empty();
         !state.awake
+    }
+
+    /// Whether so many broadcasts of the loop's own callbacks wait that they should go out before the next callback.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.own.load(Ordering::Relaxed) >= MANY_BROADCAST
     }
 
     pub(crate) fn load(&self) -> usize {

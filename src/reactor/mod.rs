@@ -28,6 +28,7 @@ mod arrival;
 mod broadcaster;
 mod channel;
 mod datagram;
+mod entry;
 mod event_loop;
 mod framed;
 mod house;

@@ -1,13 +1,13 @@
 //! [`Selector`].
 
-use std::any::Any;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use mio::event::{Event, Source};
+use mio::event::Source;
 use mio::Interest;
 
 use super::arena::{Arena, Key};
+use super::entry::{Entry, Kind};
 use super::ready::Ready;
 use super::selector_waker::SelectorWaker;
 use super::timers::Timers;
@@ -76,6 +76,11 @@ const FIRST_EVENTS: usize = 256;
 /// mio's `TcpListener`, `TcpStream`, `UdpSocket`, on Unix also its `UnixListener`, `UnixStream`, `UnixDatagram`, and whatever
 /// else implements [`mio::event::Source`], several kinds in one selector. They must be non-blocking, as mio's are from the start.
 ///
+/// # What level-triggering means for a listener
+/// One whose `accept` fails because no descriptor is left is still ready, and reported by every `select`: a loop that only tries again
+/// spins, as Python's does. Unregister the listener, and register it again from a [timer](Selector::set_timer), or when a connection of
+/// your own has closed. (The servers of this crate do so by themselves.)
+///
 /// # Closing
 /// Dropping it, or [`close`](Selector::close), closes all it owns. No other thread can close it under a waiting
 /// [`select`](Selector::select), which has it borrowed; a [waker](Selector::waker) ends that wait.
@@ -88,47 +93,8 @@ pub struct Selector<T = ()> {
     reported: Vec<Key>,
     /// One-shot timers reported by the last `select`, to be forgotten by the next.
     fired: Vec<Key>,
-}
-
-struct Entry<T> {
-    data: T,
-    kind: Kind,
-    /// What this `select` has found so far.
-    found: Option<Ready>,
-}
-
-enum Kind {
-    Source {
-        source: Box<dyn AnySource>,
-        interest: Interest,
-    },
-    /// `period` is `None` for a one-shot.
-    Timer {
-        timer: Key,
-        due: Instant,
-        period: Option<Duration>,
-    },
-}
-
-/// A source whose type can be asked for.
-trait AnySource: Source + Any + Send {
-    fn as_any(&self) -> &dyn Any;
-    fn as_any_mut(&mut self) -> &mut dyn Any;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-}
-
-impl<S: Source + Any + Send> AnySource for S {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
+    /// A waker has ended the last `select`.
+    woken: bool,
 }
 
 impl<T> Selector<T> {
@@ -145,6 +111,7 @@ impl<T> Selector<T> {
             timers: Timers::new(),
             reported: Vec::new(),
             fired: Vec::new(),
+            woken: false,
         })
     }
 
@@ -302,6 +269,7 @@ impl<T> Selector<T> {
             }
         }
         let mut found = self.renew()?;
+        self.woken = false;
         loop {
             let poller = self.poller.as_mut().ok_or(Error::SelectorClosed)?;
             // A source has one event at a time on most systems, one for each direction on some.
@@ -313,10 +281,9 @@ impl<T> Selector<T> {
                 operation: "wait for what is registered with the selector".into(),
                 source,
             })?;
-            let mut woken = false;
             for event in poller.events() {
                 if event.token() == Poller::WAKER {
-                    woken = true;
+                    self.woken = true;
                     continue;
                 }
                 let key = Key::from_token(event.token());
@@ -327,7 +294,7 @@ impl<T> Selector<T> {
             let now = Instant::now();
             self.expire(now, &mut found);
             if !found.is_empty()
-                || woken
+                || self.woken
                 || deadline.is_some_and(|deadline| deadline <= now)
                 || timeout == Some(Duration::ZERO)
             {
@@ -391,6 +358,28 @@ impl<T> Selector<T> {
         }
     }
 
+    /// The source and its data at once, both to be changed: a connection and what is yet to be written to it, say.
+    ///
+    /// ```
+    /// # use socketserver::mio::{net::TcpStream, Interest};
+    /// # use socketserver::reactor::{Key, Selector};
+    /// use std::io::Write;
+    ///
+    /// fn flush(selector: &mut Selector<Vec<u8>>, key: Key) -> std::io::Result<()> {
+    ///     let Some((stream, unsent)) = selector.entry_mut::<TcpStream>(key) else { return Ok(()) };
+    ///     let count = stream.write(unsent)?;
+    ///     unsent.drain(..count);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn entry_mut<S: 'static>(&mut self, key: Key) -> Option<(&mut S, &mut T)> {
+        let Entry { data, kind, .. } = self.entries.get_mut(key)?;
+        match kind {
+            Kind::Source { source, .. } => Some(((**source).as_any_mut().downcast_mut()?, data)),
+            Kind::Timer { .. } => None,
+        }
+    }
+
     /// The data that a source or timer was registered with. Python's `get_key(…).data`.
     pub fn data(&self, key: Key) -> Option<&T> {
         self.entries.get(key).map(|entry| &entry.data)
@@ -433,6 +422,11 @@ impl<T> Selector<T> {
         Ok(SelectorWaker::new(self.poller()?.waker()))
     }
 
+    /// Whether a [waker](Selector::waker) has ended the last `select`, or come during it.
+    pub fn was_woken(&self) -> bool {
+        self.woken
+    }
+
     /// Closes everything that is registered, and the selector itself; dropping it does the same. Whatever asks something of it
     /// afterwards gets [`Error::SelectorClosed`], and there is nothing in it. Python's `close`.
     pub fn close(&mut self) {
@@ -445,28 +439,6 @@ impl<T> Selector<T> {
 
     fn poller(&self) -> Result<&Poller> {
         self.poller.as_ref().ok_or(Error::SelectorClosed)
-    }
-}
-
-impl<T> Entry<T> {
-    /// Adds what an event says to what this `select` has found.
-    fn merge(&mut self, key: Key, event: &Event, found: &mut Vec<Key>) {
-        let Kind::Source { interest, .. } = &self.kind else { return };
-        // A hang-up or an error is for whoever waits, in whatever direction.
-        let broken = event.is_error();
-        let readable = interest.is_readable() && (event.is_readable() || event.is_read_closed() || broken);
-        let writable = interest.is_writable() && (event.is_writable() || event.is_write_closed() || broken);
-        if !readable && !writable {
-            return;
-        }
-        let ready = Ready::source(key, readable, writable);
-        self.found = Some(match self.found {
-            Some(earlier) => earlier.and(ready),
-            None => {
-                found.push(key);
-                ready
-            }
-        });
     }
 }
 

@@ -114,8 +114,8 @@ impl<L: Listener> ReactorServer<L> {
     /// Serves until [`ServerHandle::shutdown`] is called, drains, and reports.
     ///
     /// At the stop, whoever waits in the kernel's queue is let in as far as there are places, and the listener closes. What has come by
-    /// then is delivered, then [`Protocol::shutting_down`] is called, which by default closes the connection: at once
-    /// where nothing waits to be sent. What is left at the drain deadline is cut. A callback that computes on is not waited
+    /// then is delivered, then [`Protocol::shutting_down`] is called, which by default closes the connection: at once where nothing waits
+    /// to be sent and nothing has been for a second, otherwise as [`Transport::close`](crate::Transport::close) says. What is left at the drain deadline is cut. A callback that computes on is not waited
     /// for but in this very call, if it runs on this thread; [`spawn`](ReactorServer::spawn) and [`join`](Running::join) return.
     ///
     /// # Errors

@@ -85,6 +85,10 @@ fn bind_one(
 }
 
 impl TcpListener {
+    pub(crate) fn into_mio(self) -> mio::net::TcpListener {
+        self.socket
+    }
+
     /// Has itself reported, for readability.
     pub(crate) fn register_with(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
         registry.register(&mut self.socket, token, Interest::READABLE)

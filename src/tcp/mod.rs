@@ -7,5 +7,5 @@ mod server;
 
 pub use connect::{connect, Connector};
 pub use listener::TcpListener;
-pub use nonblocking::{connect_nonblocking, connect_outcome};
+pub use nonblocking::{connect_nonblocking, connect_outcome, listen};
 pub use server::{TcpServer, ThreadingTcpServer};

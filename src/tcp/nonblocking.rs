@@ -1,4 +1,4 @@
-//! [`connect_nonblocking`] and [`connect_outcome`].
+//! [`listen`], [`connect_nonblocking`] and [`connect_outcome`]: for loops of one's own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,8 +6,26 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::listener::TcpListener;
+use crate::connection::StreamSettings;
 use crate::error::{Error, Result};
+use crate::net::ToEndpoint;
+use crate::socket_listener::BindOptions;
 use crate::sys;
+
+/// A listening socket for a loop of your own on a [`Selector`](crate::reactor::Selector), bound to the first of the address's meanings
+/// that can be. Python's `create_server`.
+///
+/// It is what [`TcpServer::bind`](crate::TcpServer) makes with its defaults: SO_REUSEADDR (not on Windows), a backlog of 4,096, IPv6
+/// without IPv4. Accepting never waits.
+///
+/// # Errors
+/// [`Error::InvalidAddress`], [`Error::Resolve`], [`Error::Bind`].
+pub fn listen(address: impl ToEndpoint) -> Result<mio::net::TcpListener> {
+    // Timeouts, which the connections would inherit, are for sockets that wait.
+    let stream = StreamSettings { read_timeout: None, write_timeout: None, ..StreamSettings::default() };
+    Ok(TcpListener::bind(address, &BindOptions::default(), &stream)?.into_mio())
+}
 
 /// Begins to connect, and does not wait for what comes of it. Python's `connect_ex` on a non-blocking socket.
 ///

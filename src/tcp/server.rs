@@ -75,7 +75,8 @@ impl<D: Dispatch + Default> Server<TcpListener, D> {
     }
 }
 
-impl<D: Dispatch> Builder<TcpListener, D> {
+/// What every TCP server has, whoever serves.
+impl<D> Builder<TcpListener, D> {
     /// How many clients the kernel lets wait, to be accepted or, under [`Overload::Wait`](crate::Overload), to be served.
     /// Default 4,096; the kernel cuts it down to its own limit. Python's `request_queue_size`, which is 5.
     #[doc(alias = "request_queue_size")]
@@ -120,7 +121,9 @@ impl<D: Dispatch> Builder<TcpListener, D> {
         self.stream.keepalive = keepalive.into();
         self
     }
+}
 
+impl<D: Dispatch> Builder<TcpListener, D> {
     /// Binds the server.
     ///
     /// # Errors

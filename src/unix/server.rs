@@ -59,7 +59,8 @@ impl<D: Dispatch + Default> Server<UnixListener, D> {
     }
 }
 
-impl<D: Dispatch> Builder<UnixListener, D> {
+/// What every server on a Unix socket has, whoever serves.
+impl<D> Builder<UnixListener, D> {
     /// How many clients the kernel lets wait. Default 4,096; the kernel cuts it down to its own limit. More fail to connect.
     #[doc(alias = "request_queue_size")]
     pub fn backlog(mut self, clients: u32) -> Self {
@@ -80,7 +81,9 @@ impl<D: Dispatch> Builder<UnixListener, D> {
         self.options.remove_stale = remove;
         self
     }
+}
 
+impl<D: Dispatch> Builder<UnixListener, D> {
     /// Binds the server.
     ///
     /// # Errors

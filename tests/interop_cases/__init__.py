@@ -1,0 +1,1 @@
+"""The test cases of interop.py, a module for each kind."""

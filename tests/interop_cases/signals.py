@@ -1,0 +1,96 @@
+"""Ctrl-C and SIGTERM."""
+
+import contextlib
+import fcntl
+import struct
+import termios
+import time
+
+from .support import BLOCKING, CHAT, EVENT_DRIVEN, PROMPT, SERVERS, TIMEOUT, Case, each_and_signal, read_exactly, read_to_end
+
+
+class Signals(Case):
+    """Ctrl-C and SIGTERM."""
+
+    def signal(self, process, number):
+        """Sends the signal and waits for the server to say that it has seen it."""
+        process.send_signal(number)
+        while not (line := process.stderr.readline().decode()).startswith("stopping"):
+            self.assertTrue(line, "the server ended without having said that it stops")
+
+    def assert_ends_promptly(self, process, since):
+        code = process.wait()
+        took = time.monotonic() - since
+        self.assertEqual(code, 0)
+        self.assertLess(took, PROMPT)
+
+    @each_and_signal(SERVERS + (CHAT,))
+    def test_without_clients(self, number, process, _address):
+        since = time.monotonic()
+        process.send_signal(number)
+        self.assert_ends_promptly(process, since)
+
+    @each_and_signal(SERVERS)
+    def test_after_clients(self, number, process, address):
+        for _ in range(5):
+            self.assert_still_serves(address)
+        since = time.monotonic()
+        process.send_signal(number)
+        self.assert_ends_promptly(process, since)
+
+    @each_and_signal(BLOCKING)
+    def test_a_client_may_finish(self, number, process, address):
+        with self.connect(address) as sock:
+            sock.sendall(b"before\n")
+            self.assertEqual(read_exactly(sock, 7), b"before\n")
+            self.signal(process, number)
+            sock.sendall(b"after\n")
+            self.assertEqual(read_exactly(sock, 6), b"after\n")
+            since = time.monotonic()
+        self.assert_ends_promptly(process, since)
+
+    @each_and_signal(BLOCKING)
+    def test_a_second_signal_cuts_an_idle_client_off(self, number, process, address):
+        with self.connect(address) as sock:
+            sock.sendall(b"before\n")
+            self.assertEqual(read_exactly(sock, 7), b"before\n")
+            self.signal(process, number)
+            since = time.monotonic()
+            process.send_signal(number)
+            self.assert_ends_promptly(process, since)
+            with contextlib.suppress(ConnectionResetError):
+                self.assertEqual(sock.recv(1), b"")
+
+    @each_and_signal((*EVENT_DRIVEN, CHAT))
+    def test_idle_clients_hold_no_event_driven_server_up(self, number, process, address):
+        socks = [self.connect(address) for _ in range(20)]
+        for sock in socks:
+            sock.sendall(b"hello\n")
+            # In the chat it is the welcome, of which an end suffices to know that the client is in.
+            read_exactly(sock, 6)
+        # Within a second, what they were sent last might still be under way, and a close waits for it.
+        time.sleep(1.1)
+        since = time.monotonic()
+        process.send_signal(number)
+        self.assert_ends_promptly(process, since)
+        for sock in socks:
+            # The chat's members are told of one another.
+            read_to_end(sock)
+
+    @each_and_signal(["reactor_echo_server"])
+    def test_answers_on_their_way_arrive(self, number, process, address):
+        payload = bytes(range(250)) * 800
+        with self.connect(address) as sock:
+            sock.sendall(payload)
+            deadline = time.monotonic() + TIMEOUT
+            while unacknowledged(sock) > 0 and time.monotonic() < deadline:
+                time.sleep(0.001)
+            self.signal(process, number)
+            self.assertTrue(read_to_end(sock) == payload, "the bytes differ")
+            since = time.monotonic()
+        self.assert_ends_promptly(process, since)
+
+
+def unacknowledged(sock):
+    """The bytes that the other end's system has not got yet."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]

@@ -1,0 +1,213 @@
+"""What the cases share: the example programs, and sockets to talk to them."""
+
+import contextlib
+import faulthandler
+import functools
+import os
+import random
+import re
+import signal
+import socket
+import socketserver
+import struct
+import subprocess
+import threading
+import unittest
+
+EXAMPLES = os.environ.get("EXAMPLES") or os.path.join(
+    os.path.dirname(__file__), "..", "..", "target", "debug", "examples"
+)
+
+# Nothing here takes a second, but the machine may be busy.
+TIMEOUT = 30
+
+# What an example server promises: so long after a signal it has ended.
+PROMPT = 0.5
+
+# One byte, three bytes and four bytes a character.
+TEXT = "hello, 안녕하세요, 🦀\n"
+
+# The echo servers: those whose handlers block, and those that do everything on one thread.
+BLOCKING = ("tcp_echo_server", "threading_echo_server")
+EVENT_DRIVEN = ("select_echo_server", "multi_connection_server", "reactor_echo_server")
+SERVERS = BLOCKING + EVENT_DRIVEN
+
+# All but the one that serves its clients one after another.
+AT_ONCE = ("threading_echo_server", *EVENT_DRIVEN)
+
+# What serves lines and not bytes.
+BY_LINES = ("threading_echo_server",)
+
+CHAT = "reactor_chat_server"
+
+
+def example(name):
+    path = os.path.join(EXAMPLES, name)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path} has not been built: cargo build --examples")
+    return path
+
+
+def run(name, *arguments, stdin=b""):
+    return subprocess.run([example(name), *arguments], input=stdin, capture_output=True, timeout=TIMEOUT)
+
+
+def each(servers):
+    """Runs the test for each of the servers, with its name, its process and its address."""
+
+    def decorate(test):
+        @functools.wraps(test)
+        def tests(self):
+            for name in servers:
+                with self.subTest(server=name):
+                    test(self, name, *self.start(name))
+
+        return tests
+
+    return decorate
+
+
+def each_and_signal(servers):
+    """Runs the test for each of the servers and each signal, with the signal, the process and the address."""
+
+    def decorate(test):
+        @functools.wraps(test)
+        def tests(self):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                for name in servers:
+                    with self.subTest(server=name, signal=number):
+                        test(self, number, *self.start(name))
+
+        return tests
+
+    return decorate
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        # A test that hangs says where, and ends the run.
+        faulthandler.dump_traceback_later(2 * TIMEOUT, exit=True)
+        self.addCleanup(faulthandler.cancel_dump_traceback_later)
+
+    def start(self, name, address="127.0.0.1:0"):
+        """Starts an example server. Returns the process and where it listens."""
+        process = subprocess.Popen(
+            [example(name), address], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self.addCleanup(self.end, process)
+        line = process.stdout.readline().decode()
+        match = re.fullmatch(r"listening on (127\.0\.0\.1):(\d+)\n", line)
+        self.assertIsNotNone(match, f"the first line of {name} was {line!r}")
+        return process, (match[1], int(match[2]))
+
+    def end(self, process):
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+    def connect(self, address):
+        sock = socket.create_connection(address, timeout=TIMEOUT)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.addCleanup(sock.close)
+        return sock
+
+    def serve(self, handle, server_class=socketserver.ThreadingTCPServer):
+        """Has Python's socketserver serve with `handle(request handler)`, and returns the address as text."""
+
+        class Handler(socketserver.StreamRequestHandler):
+            disable_nagle_algorithm = True
+
+            def handle(self):
+                # The client may have gone, as where it is told nonsense.
+                with contextlib.suppress(ConnectionError):
+                    handle(self)
+
+        class Server(server_class):
+            request_queue_size = 1024
+
+        server = Server(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(thread.join)
+        self.addCleanup(server.shutdown)
+        return "{}:{}".format(*server.server_address)
+
+    def assert_still_serves(self, address):
+        with self.connect(address) as sock:
+            self.assertEqual(exchange(sock, TEXT.encode()), TEXT.encode())
+
+    def refusing(self):
+        """An address at which nobody listens, nor can anybody else meanwhile, as text."""
+        nobody = socket.socket()
+        self.addCleanup(nobody.close)
+        nobody.bind(("127.0.0.1", 0))
+        return "127.0.0.1:{}".format(nobody.getsockname()[1])
+
+    def silent(self):
+        """An address at which nobody answers, as text: its queue is full, and the system lets whoever comes wait."""
+        full = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.addCleanup(full.close)
+        for _ in range(4):
+            waiting = socket.socket()
+            self.addCleanup(waiting.close)
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        return "127.0.0.1:{}".format(full.getsockname()[1])
+
+    def assert_one_line(self, stderr, *parts):
+        text = stderr.decode()
+        self.assertRegex(text, r"\A[^\n]+\n\Z")
+        self.assertNotIn("panicked", text)
+        for part in parts:
+            self.assertIn(part, text)
+
+
+def read_exactly(sock, count):
+    data = b""
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        if not piece:
+            raise EOFError(f"ended after {len(data)} of {count} bytes")
+        data += piece
+    return data
+
+
+def reset(sock):
+    """Closes with a reset, as when the machine has crashed and come back."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    # Python's own close would shut the socket down first in a request handler, and the reset would follow the end.
+    os.close(sock.detach())
+
+
+def read_to_end(sock):
+    pieces = []
+    while piece := sock.recv(65536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def exchange(sock, payload):
+    """Sends all of payload and half-closes, and reads what comes meanwhile and after, to the end."""
+
+    def send():
+        sock.sendall(payload)
+        sock.shutdown(socket.SHUT_WR)
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    answer = read_to_end(sock)
+    sender.join()
+    return answer
+
+
+def lines_of_a_mebibyte():
+    """Korean lines of many lengths, the longest of exactly the 64 KiB that a line may have."""
+    random_numbers = random.Random(1)
+    lines = [b"x" + "가".encode() * 21845 + b"\n"]
+    while sum(map(len, lines)) < 1 << 20:
+        lines.append("나다라".encode() * random_numbers.randrange(3000) + b"\n")
+    return b"".join(lines)
+
+
