@@ -1,9 +1,12 @@
 //! What differs between operating systems: error numbers and flags that std does not name, and limits.
 
+mod random;
 mod shareable;
 
 use std::io;
+use std::mem::MaybeUninit;
 
+pub(crate) use random::random;
 pub(crate) use shareable::Shareable;
 
 /// What a failed accept means for the listener.
@@ -44,9 +47,23 @@ pub(crate) fn connect_has_begun(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(errno::IN_PROGRESS)
 }
 
+/// Whether a connected datagram socket has been told that nobody is bound at the peer's port (ICMP port unreachable).
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
+        // Windows calls it WSAECONNRESET.
+        || (cfg!(windows) && error.kind() == io::ErrorKind::ConnectionReset)
+}
+
+/// Whether it is EMSGSIZE: a datagram too long for the path, told by the system or by a router; on Windows also one that came and was too
+/// long for the buffer.
+pub(crate) fn is_message_size(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(errno::MESSAGE_SIZE)
+}
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod errno {
     pub(super) const IN_PROGRESS: i32 = 115;
+    pub(super) const MESSAGE_SIZE: i32 = 90;
     /// EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT.
     pub(super) const NEXT_ONE: &[i32] = &[71, 100, 92, 112, 64, 113, 101, 110];
     /// EBADF, EFAULT, EINVAL, ENOTSOCK, EOPNOTSUPP.
@@ -56,6 +73,7 @@ mod errno {
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 mod errno {
     pub(super) const IN_PROGRESS: i32 = 36;
+    pub(super) const MESSAGE_SIZE: i32 = 40;
     /// EPROTO (macOS, then FreeBSD, OpenBSD, NetBSD), ENETDOWN, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT.
     pub(super) const NEXT_ONE: &[i32] = &[100, 92, 95, 96, 50, 64, 65, 51, 60];
     /// EBADF, EFAULT, EINVAL, ENOTSOCK.
@@ -65,6 +83,7 @@ mod errno {
 #[cfg(windows)]
 mod errno {
     pub(super) const IN_PROGRESS: i32 = 10036;
+    pub(super) const MESSAGE_SIZE: i32 = 10040;
     /// WSAENETDOWN.
     pub(super) const NEXT_ONE: &[i32] = &[10050];
     /// WSAEBADF, WSAEFAULT, WSAEINVAL, WSAENOTSOCK, WSAEOPNOTSUPP.
@@ -83,6 +102,27 @@ pub(crate) fn send_now(socket: &socket2::Socket, buf: &[u8]) -> Option<io::Resul
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn send_now(_: &socket2::Socket, _: &[u8]) -> Option<io::Result<usize>> {
     None
+}
+
+/// Takes a datagram, or a pending error, off a blocking socket without waiting for one. Whether there was anything.
+pub(crate) fn discard_waiting(socket: &socket2::Socket) -> io::Result<bool> {
+    let mut first_byte = [MaybeUninit::uninit(); 1];
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let taken = {
+        const MSG_DONTWAIT: i32 = 0x40;
+        socket.recv_with_flags(&mut first_byte, MSG_DONTWAIT)
+    };
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let taken = {
+        socket.set_nonblocking(true)?;
+        let taken = socket.recv(&mut first_byte);
+        socket.set_nonblocking(false)?;
+        taken
+    };
+    match taken {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        _ => Ok(true),
+    }
 }
 
 /// Whether an accepted TCP socket has the listener's timeouts, NODELAY and keep-alive from the start, which saves three calls a
