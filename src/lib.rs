@@ -60,6 +60,7 @@
 //! | `ThreadingMixIn`, overriding `process_request` | [`server::Threading`], [`server::Dispatch`] |
 //! | overriding `get_request` | [`server::Listener`] |
 //! | `socket.create_connection` | [`tcp::connect`] |
+//! | a connected `SOCK_DGRAM` socket, `settimeout` and a loop of retries | [`UdpClient`] |
 //! | `selectors.DefaultSelector` | [`reactor::Selector`] |
 //! | `asyncio.Protocol`, `Transport`, `loop.create_server` | [`Protocol`], [`Transport`], [`ReactorTcpServer`] |
 //! | `connect_ex` on a non-blocking socket | [`tcp::connect_nonblocking`] |
@@ -131,6 +132,7 @@ mod stream;
 mod sync;
 mod sys;
 pub mod tcp;
+pub mod udp;
 #[cfg(unix)]
 pub mod unix;
 
@@ -146,6 +148,7 @@ pub use server::{Cause, Failure, Handled, Overload, Running, Server, Stage};
 pub use stream::{Stream, Wait};
 // Their types are part of this crate's interface.
 pub use tcp::{TcpServer, ThreadingTcpServer};
+pub use udp::UdpClient;
 #[cfg(unix)]
 pub use unix::{ThreadingUnixStreamServer, UnixStreamServer};
 pub use {mio, socket2};
