@@ -252,7 +252,9 @@ fn wrong_answers_do_not_extend_the_deadline() {
                 while !over.load(Ordering::SeqCst) && started.elapsed() < 5 * SLACK {
                     // Once the client's port is another, nobody is there.
                     let _ = peer.send_to(b"wrong", from);
-                    pause.map(std::thread::sleep);
+                    if let Some(pause) = pause {
+                        std::thread::sleep(pause);
+                    }
                 }
             });
             let before = client.stats();
@@ -396,11 +398,11 @@ fn what_comes_between_two_requests_answers_neither() {
     let _watchdog = watchdog();
     let (peer, address) = peer();
     let mut client = patient().connect(address).unwrap();
-    let mut asked = |client: &mut UdpClient, request: &[u8], answers: &[&[u8]]| {
+    let asked = |client: &mut UdpClient, request: &[u8], answers: &[&[u8]]| {
         scope(|scope| {
             scope.spawn(|| {
                 let (_, from) = peer.recv_from(&mut [0; 100]).unwrap();
-                answers.iter().for_each(|answer| drop(peer.send_to(answer, from).unwrap()));
+                answers.iter().for_each(|answer| assert_eq!(peer.send_to(answer, from).unwrap(), answer.len()));
             });
             client.request(request).unwrap()
         })

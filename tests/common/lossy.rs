@@ -87,6 +87,9 @@ const WAKER: Token = Token(usize::MAX - 1);
 /// then is lost, rather than given to another client.
 const MOST_WAYS: usize = 512;
 
+/// When it is due, its number, whether it goes to the server, whose it is, and what it says.
+type Delayed = (Instant, u64, bool, SocketAddr, Vec<u8>);
+
 struct Network {
     poll: Poll,
     front: UdpSocket,
@@ -99,7 +102,7 @@ struct Network {
     there: Faults,
     back: Faults,
     dice: Dice,
-    under_way: BinaryHeap<Reverse<(Instant, u64, bool, SocketAddr, Vec<u8>)>>,
+    under_way: BinaryHeap<Reverse<Delayed>>,
     count: u64,
     fates: Arc<Fates>,
 }
