@@ -243,7 +243,8 @@ fn wrong_answers_do_not_extend_the_deadline() {
     let (peer, address) = peer();
     let timeout = Duration::from_millis(300);
     let mut client = UdpClient::builder().timeout(timeout).connect(address).unwrap();
-    for pause in [None, Some(Duration::from_millis(5))] {
+    // Faster than they are looked at, so that there is always one; and so slowly that each is waited for.
+    for (pause, look) in [(Duration::ZERO, Duration::from_micros(100)), (Duration::from_millis(5), Duration::ZERO)] {
         let over = AtomicBool::new(false);
         scope(|scope| {
             scope.spawn(|| {
@@ -252,14 +253,20 @@ fn wrong_answers_do_not_extend_the_deadline() {
                 while !over.load(Ordering::SeqCst) && started.elapsed() < 5 * SLACK {
                     // Once the client's port is another, nobody is there.
                     let _ = peer.send_to(b"wrong", from);
-                    if let Some(pause) = pause {
+                    if !pause.is_zero() {
                         std::thread::sleep(pause);
                     }
                 }
             });
             let before = client.stats();
             let started = Instant::now();
-            let error = client.request_matching(b"?", |_| false).unwrap_err();
+            let no = |_: &[u8]| {
+                if !look.is_zero() {
+                    std::thread::sleep(look);
+                }
+                false
+            };
+            let error = client.request_matching(b"?", no).unwrap_err();
             let elapsed = started.elapsed();
             over.store(true, Ordering::SeqCst);
             assert_timed_out(&error, timeout);
@@ -294,27 +301,36 @@ fn a_late_answer_is_never_the_next_requests() {
         scope(|scope| {
             scope.spawn(move || {
                 let mut buffer = [0; 100];
-                for _ in 0..PAIRS {
-                    let (late, first) = peer.recv_from(&mut buffer).unwrap();
-                    let late = buffer[..late].to_vec();
-                    let (length, second) = peer.recv_from(&mut buffer).unwrap();
-                    assert_ne!(first, second);
-                    for _ in 0..2 {
-                        peer.send_to(&late, first).unwrap();
+                let mut held: Option<(Vec<u8>, SocketAddr)> = None;
+                let mut answered = 0;
+                while answered < PAIRS {
+                    let (length, from) = peer.recv_from(&mut buffer).unwrap();
+                    // A thread that was held up may have had no time to send one.
+                    if buffer[0] == b'h' {
+                        held = Some((buffer[..length].to_vec(), from));
+                        continue;
                     }
-                    peer.send_to(&buffer[..length], second).unwrap();
+                    if let Some((late, first)) = held.take() {
+                        assert_ne!(first, from);
+                        for _ in 0..2 {
+                            peer.send_to(&late, first).unwrap();
+                        }
+                    }
+                    peer.send_to(&buffer[..length], from).unwrap();
+                    answered += 1;
                 }
             });
             let mut client = patient().connect(address).unwrap();
             for number in 0..PAIRS {
                 client.set_timeout(Duration::from_millis(2)).unwrap();
-                client.request(&number.to_be_bytes()).unwrap_err();
+                client.request(format!("hold {number}").as_bytes()).unwrap_err();
                 client.set_timeout(LONG).unwrap();
-                let next = (number + PAIRS).to_be_bytes();
+                let next = format!("answer {number}").into_bytes();
                 assert_eq!(client.request(&next).unwrap(), next);
             }
             let stats = client.stats();
             assert_eq!((stats.timed_out, stats.passed_over), (u64::from(PAIRS), 0));
+            assert!(stats.sent > u64::from(PAIRS) * 3 / 2, "{stats:?}");
         });
     };
     scope(|scope| (0..THREADS).for_each(|_| drop(scope.spawn(ask))));
@@ -467,7 +483,7 @@ fn a_refusal_is_a_hint_until_the_deadline() {
     let _watchdog = watchdog();
     let address = nobody();
     let timeout = Duration::from_millis(300);
-    let mut client = UdpClient::builder().timeout(timeout).first_retry(SHORT).connect(address).unwrap();
+    let mut client = UdpClient::builder().timeout(timeout).first_retry(SHORT / 4).connect(address).unwrap();
     for round in 1..=2 {
         let started = Instant::now();
         let error = client.request(b"anybody?").unwrap_err();
@@ -476,7 +492,9 @@ fn a_refusal_is_a_hint_until_the_deadline() {
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(error.to_string().starts_with(&format!("{address} refused the datagram: ")), "{error}");
         let stats = client.stats();
-        assert_eq!((stats.sent, stats.retried, stats.timed_out), (4 * round, 3 * round, round));
+        assert_eq!((stats.sent, stats.timed_out), (stats.retried + round, round));
+        // Three, where the machine leaves the time.
+        assert!(stats.retried >= round && stats.retried <= 3 * round, "{stats:?}");
         assert!(stats.refused >= round, "{stats:?}");
     }
     // A wait by itself has the same rule.
@@ -553,7 +571,7 @@ fn a_request_is_repeated_in_growing_pauses_and_not_too_often() {
     let _watchdog = watchdog();
     for retries in [0, 1, 3, 6] {
         let (peer, address) = peer();
-        let (pause, timeout) = (Duration::from_millis(4), Duration::from_millis(400));
+        let (pause, timeout) = (Duration::from_millis(4), Duration::from_secs(1));
         let mut client =
             UdpClient::builder().timeout(timeout).retries(retries).first_retry(pause).connect(address).unwrap();
         let started = Instant::now();
@@ -574,13 +592,15 @@ fn a_request_is_repeated_in_growing_pauses_and_not_too_often() {
             (watch.join().unwrap(), error)
         });
         assert_timed_out(&error, timeout);
-        assert_eq!(error.to_string(), format!("waiting for an answer timed out after 400ms ({address})"));
+        assert_eq!(error.to_string(), format!("waiting for an answer timed out after 1s ({address})"));
         assert!(started.elapsed() >= timeout);
-        // A machine that stood still at the deadline may have missed the last ones.
         let stats = client.stats();
         assert_eq!((stats.sent, stats.retried), (arrivals.len() as u64, arrivals.len() as u64 - 1));
         assert!(arrivals.len() <= 1 + retries as usize);
-        assert!(arrivals.len() == 1 + retries as usize || started.elapsed() > timeout + SHORT, "{arrivals:?}");
+        // Fewer only where the machine was so late that the next would have come after the deadline.
+        let last = arrivals.last().unwrap().0;
+        let all_sent = arrivals.len() == 1 + retries as usize;
+        assert!(all_sent || last + pause * 5 / 4 * (1 << (arrivals.len() - 1)) > timeout / 2, "{arrivals:?}");
         let port = client.local_addr();
         // None earlier than three quarters of its pause after the one before it.
         let mut earliest = Duration::ZERO;
