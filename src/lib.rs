@@ -83,6 +83,7 @@
 //! | what may wait to be sent to a peer of an event-driven server | 1 MiB, paused above 64 KiB | [`write_buffer_hard_limit`](server::Builder::write_buffer_hard_limit), [`write_buffer_limits`](server::Builder::write_buffer_limits) |
 //! | requests of one address at once | none | [`max_per_address`](server::Builder::max_per_address) |
 //! | requests under way at a stop | 10 s, then their sockets are shut down | [`drain_timeout`](server::Builder::drain_timeout) |
+//! | a request over UDP | 5 s, in which it is sent up to four times | [`UdpClient`] |
 //!
 //! # Stopping
 //! [`ServerHandle::shutdown`] can be called from anywhere and takes effect at once. The listener closes; requests under way

@@ -90,10 +90,13 @@ mod errno {
     pub(super) const FATAL: &[i32] = &[10009, 10014, 10022, 10038, 10045];
 }
 
+/// Not to wait in this one call, although the socket is a blocking one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MSG_DONTWAIT: i32 = 0x40;
+
 /// Sends what the socket takes at once, although the socket is a blocking one. `None` where the system has no way to say so.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn send_now(socket: &socket2::Socket, buf: &[u8]) -> Option<io::Result<usize>> {
-    const MSG_DONTWAIT: i32 = 0x40;
     /// An embedding program may have reset SIGPIPE to kill the process.
     const MSG_NOSIGNAL: i32 = 0x4000;
     Some(socket.send_with_flags(buf, MSG_DONTWAIT | MSG_NOSIGNAL))
@@ -108,10 +111,7 @@ pub(crate) fn send_now(_: &socket2::Socket, _: &[u8]) -> Option<io::Result<usize
 pub(crate) fn discard_waiting(socket: &socket2::Socket) -> io::Result<bool> {
     let mut first_byte = [MaybeUninit::uninit(); 1];
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    let taken = {
-        const MSG_DONTWAIT: i32 = 0x40;
-        socket.recv_with_flags(&mut first_byte, MSG_DONTWAIT)
-    };
+    let taken = socket.recv_with_flags(&mut first_byte, MSG_DONTWAIT);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let taken = {
         socket.set_nonblocking(true)?;

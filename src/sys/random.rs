@@ -52,7 +52,6 @@ mod keyed {
     static KEYS: OnceLock<RandomState> = OnceLock::new();
     static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-    #[cfg_attr(unix, allow(clippy::unnecessary_wraps))]
     pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
         let keys = KEYS.get_or_init(RandomState::new);
         let mut bytes = [0; N];

@@ -1,7 +1,7 @@
 //! [`Port`]: a local port connected to the peer.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
@@ -41,11 +41,14 @@ impl Port {
         if let Some(configure) = &settings.configure {
             configure(SockRef::from(&socket))?;
         }
-        socket.bind(&settings.source_address.unwrap_or_else(|| any_port(peer)).into())?;
+        if let Some(source) = settings.source_address {
+            socket.bind(&source.into())?;
+        }
+        // Where it is not bound yet, this binds it to a port that the system chooses.
         socket.connect(&peer.into())?;
         let socket = UdpSocket::from(socket);
         let port = Port { local_addr: socket.local_addr()?, socket, jitter, receive_timeout: None, send_timeout: None };
-        // Between bind and connect anybody's datagram was let in.
+        // Between the two anybody's datagram was let in.
         for _ in 0..MOST_STRAYS {
             if !port.discard_waiting()? {
                 break;
@@ -99,14 +102,6 @@ impl Port {
         self.socket.set_nonblocking(false)?;
         result
     }
-}
-
-fn any_port(peer: SocketAddr) -> SocketAddr {
-    let any: IpAddr = match peer {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    (any, 0).into()
 }
 
 fn received(result: io::Result<usize>, buffer: &[u8]) -> io::Result<Option<usize>> {
