@@ -245,9 +245,9 @@ fn wrong_answers_do_not_extend_the_deadline() {
     let _watchdog = watchdog();
     let (peer, address) = peer();
     let timeout = Duration::from_millis(300);
-    let mut client = UdpClient::builder().timeout(timeout).connect(address).unwrap();
+    let mut client = UdpClient::builder().timeout(timeout).retries(1).connect(address).unwrap();
     // Faster than they are looked at, so that there is always one; and so slowly that each is waited for.
-    for (pause, look) in [(Duration::ZERO, Duration::from_micros(100)), (Duration::from_millis(5), Duration::ZERO)] {
+    for (pause, look) in [(Duration::ZERO, Duration::from_millis(2)), (Duration::from_millis(5), Duration::ZERO)] {
         let over = AtomicBool::new(false);
         scope(|scope| {
             scope.spawn(|| {
@@ -276,7 +276,7 @@ fn wrong_answers_do_not_extend_the_deadline() {
             assert!(elapsed >= timeout && elapsed < timeout + SLACK, "{elapsed:?}");
             let passed_over = client.stats().passed_over - before.passed_over;
             println!("{passed_over} wrong ones, {:?} past the deadline", elapsed - timeout);
-            assert!(passed_over > 10);
+            assert!(passed_over > 1);
             // Nor do they keep the request from being repeated.
             assert!(client.stats().retried > before.retried);
         });
