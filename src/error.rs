@@ -120,6 +120,36 @@ pub enum Error {
         source: FramingError,
     },
 
+    /// A datagram is longer than UDP can carry. Nothing was sent. Kind: [`std::io::ErrorKind::InvalidInput`].
+    #[error("cannot send {size} bytes to {address}: a datagram to there carries at most {limit}")]
+    TooLarge {
+        /// The peer.
+        address: String,
+        /// The length that was given, in bytes, with the request's id where it has one.
+        size: usize,
+        /// The most there can be, in bytes.
+        limit: usize,
+    },
+
+    /// An answer is longer than the limit, so it would have been cut, and was thrown away. Kind: [`std::io::ErrorKind::InvalidData`].
+    #[error("the answer of {address} is longer than {limit} bytes (raise max_packet_size?)")]
+    Truncated {
+        /// The peer.
+        address: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
+
+    /// The peer's system has said that nobody is bound to that UDP port, and no answer came. Kind:
+    /// [`std::io::ErrorKind::ConnectionRefused`].
+    #[error("{address} refused the datagram: {source} (is nobody bound to that port?)")]
+    Refused {
+        /// The peer.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+
     /// A setting cannot be used. Nothing was bound or started.
     #[error("{setting} cannot be {value}: {reason}")]
     InvalidSetting {
@@ -186,7 +216,11 @@ impl Error {
     /// The kind that an [`std::io::Error`] made of this has.
     pub fn kind(&self) -> io::ErrorKind {
         match self {
-            Error::InvalidAddress { .. } | Error::InvalidSetting { .. } => io::ErrorKind::InvalidInput,
+            Error::InvalidAddress { .. } | Error::InvalidSetting { .. } | Error::TooLarge { .. } => {
+                io::ErrorKind::InvalidInput
+            }
+            Error::Truncated { .. } => io::ErrorKind::InvalidData,
+            Error::Refused { .. } => io::ErrorKind::ConnectionRefused,
             Error::Resolve { source, .. }
             | Error::Bind { source, .. }
             | Error::Accept { source, .. }
@@ -229,6 +263,8 @@ pub enum Phase {
     Read,
     /// Waiting for room to write: no progress for the write timeout.
     Write,
+    /// Waiting for a datagram: an answer, retries included.
+    Answer,
     /// Everything by a deadline, even if bytes kept coming: the server's `request_deadline`, or one the connection was given.
     Request,
 }
@@ -240,6 +276,7 @@ impl fmt::Display for Phase {
             Phase::Connect => "connecting",
             Phase::Read => "reading",
             Phase::Write => "writing",
+            Phase::Answer => "waiting for an answer",
             Phase::Request => "reading and writing by the deadline",
         })
     }

@@ -60,6 +60,7 @@
 //! | `ThreadingMixIn`, overriding `process_request` | [`server::Threading`], [`server::Dispatch`] |
 //! | overriding `get_request` | [`server::Listener`] |
 //! | `socket.create_connection` | [`tcp::connect`] |
+//! | a connected `SOCK_DGRAM` socket, `settimeout` and a loop of retries | [`UdpClient`] |
 //! | `selectors.DefaultSelector` | [`reactor::Selector`] |
 //! | `asyncio.Protocol`, `Transport`, `loop.create_server` | [`Protocol`], [`Transport`], [`ReactorTcpServer`] |
 //! | `connect_ex` on a non-blocking socket | [`tcp::connect_nonblocking`] |
@@ -82,6 +83,7 @@
 //! | what may wait to be sent to a peer of an event-driven server | 1 MiB, paused above 64 KiB | [`write_buffer_hard_limit`](server::Builder::write_buffer_hard_limit), [`write_buffer_limits`](server::Builder::write_buffer_limits) |
 //! | requests of one address at once | none | [`max_per_address`](server::Builder::max_per_address) |
 //! | requests under way at a stop | 10 s, then their sockets are shut down | [`drain_timeout`](server::Builder::drain_timeout) |
+//! | a request over UDP | 5 s, in which it is sent up to four times | [`UdpClient`] |
 //!
 //! # Stopping
 //! [`ServerHandle::shutdown`] can be called from anywhere and takes effect at once. The listener closes; requests under way
@@ -149,7 +151,7 @@ pub use server::{Cause, Failure, Handled, Overload, Running, Server, Stage};
 pub use stream::{Stream, Wait};
 // Their types are part of this crate's interface.
 pub use tcp::{TcpServer, ThreadingTcpServer};
-pub use udp::{ThreadingUdpServer, UdpServer};
+pub use udp::{ThreadingUdpServer, UdpClient, UdpServer};
 #[cfg(unix)]
 pub use unix::{ThreadingUnixDatagramServer, ThreadingUnixStreamServer, UnixDatagramServer, UnixStreamServer};
 pub use {mio, socket2};

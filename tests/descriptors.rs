@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use common::{echo, eventually, failures, own_address, read_byte, receive, watchdog, Kind, Place, Served};
 use socketserver::{
-    handler_fn, tcp, Connection, Overload, TcpServer, ThreadingTcpServer, ThreadingUnixStreamServer, UnixStreamServer,
+    handler_fn, tcp, Connection, Overload, TcpServer, ThreadingTcpServer, ThreadingUnixStreamServer, UdpClient,
+    UnixStreamServer,
 };
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -193,4 +194,34 @@ fn clients_leak_nothing() {
         }
         served.stop();
     });
+}
+
+/// Every request that is not answered costs a socket, of which only the last is kept.
+#[test]
+fn udp_requests_leak_nothing() {
+    let _watchdog = watchdog();
+    let _alone = alone();
+    // What the process keeps for its random numbers.
+    drop(UdpClient::connect("127.0.0.1:9").unwrap());
+    let before = open();
+    let peer = std::net::UdpSocket::bind(own_address()).unwrap();
+    let mut client = UdpClient::builder()
+        .timeout(Duration::from_millis(1))
+        .retries(1)
+        .first_retry(Duration::from_micros(200))
+        .connect(peer.local_addr().unwrap())
+        .unwrap();
+    let with_both = open();
+    for _ in 0..1_000 {
+        client.request_identified(b"?").unwrap_err();
+        assert_eq!(open(), with_both);
+    }
+    assert_eq!(client.stats().renewed, 999);
+    drop((client, peer));
+    // Nor does a client that cannot be made.
+    for _ in 0..100 {
+        UdpClient::builder().source_address(([192, 0, 2, 1], 0).into()).connect("127.0.0.1:9").unwrap_err();
+        UdpClient::connect("127.0.0.1:0").unwrap_err();
+    }
+    back_to(before);
 }

@@ -155,6 +155,11 @@ impl Datagram {
         self.socket.try_send(answer, &self.sender)
     }
 
+    /// It was not what the handler serves.
+    pub(crate) fn count_dropped(&self) {
+        self.context.count_dropped();
+    }
+
     /// Takes so many bytes off the front, which then go before every answer.
     pub(crate) fn take_envelope(&mut self, bytes: usize) {
         self.answer_prefix = self.data.get(..bytes).unwrap_or_default().to_vec();

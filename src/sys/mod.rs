@@ -1,9 +1,12 @@
 //! What differs between operating systems: error numbers and flags that std does not name, and limits.
 
+mod random;
 mod shareable;
 
 use std::io;
+use std::mem::MaybeUninit;
 
+pub(crate) use random::random;
 pub(crate) use shareable::Shareable;
 
 /// What a failed accept, or a failed receive on a datagram socket, means for the listener.
@@ -25,8 +28,9 @@ pub(crate) fn classify_accept(error: &io::Error) -> AcceptClass {
         io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {
             return AcceptClass::NextOne
         }
-        // On a datagram socket: an earlier answer found nobody (ICMP port unreachable).
+        // On a datagram socket: an earlier answer found nobody (ICMP port unreachable), or was too long for the way there.
         io::ErrorKind::ConnectionRefused => return AcceptClass::NextOne,
+        _ if is_message_size(error) => return AcceptClass::NextOne,
         // EPERM: a firewall rule forbids that one connection.
         io::ErrorKind::PermissionDenied => return AcceptClass::NextOne,
         // On Apple's systems also what comes of preparing the socket of a client that has gone already.
@@ -46,11 +50,25 @@ pub(crate) fn connect_has_begun(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(errno::IN_PROGRESS)
 }
 
+/// Whether a connected datagram socket has been told that nobody is bound at the peer's port (ICMP port unreachable).
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
+        // Windows calls it WSAECONNRESET.
+        || (cfg!(windows) && error.kind() == io::ErrorKind::ConnectionReset)
+}
+
+/// Whether it is EMSGSIZE: a datagram too long for the path, told by the system or by a router; on Windows also one that came and was too
+/// long for the buffer.
+pub(crate) fn is_message_size(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(errno::MESSAGE_SIZE)
+}
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod errno {
     pub(super) const IN_PROGRESS: i32 = 115;
-    /// EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EMSGSIZE.
-    pub(super) const NEXT_ONE: &[i32] = &[71, 100, 92, 112, 64, 113, 101, 110, 90];
+    pub(super) const MESSAGE_SIZE: i32 = 90;
+    /// EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT.
+    pub(super) const NEXT_ONE: &[i32] = &[71, 100, 92, 112, 64, 113, 101, 110];
     /// EBADF, EFAULT, EINVAL, ENOTSOCK, EOPNOTSUPP.
     pub(super) const FATAL: &[i32] = &[9, 14, 22, 88, 95];
 }
@@ -58,8 +76,9 @@ mod errno {
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 mod errno {
     pub(super) const IN_PROGRESS: i32 = 36;
-    /// EPROTO (macOS, then FreeBSD, OpenBSD, NetBSD), ENETDOWN, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EMSGSIZE.
-    pub(super) const NEXT_ONE: &[i32] = &[100, 92, 95, 96, 50, 64, 65, 51, 60, 40];
+    pub(super) const MESSAGE_SIZE: i32 = 40;
+    /// EPROTO (macOS, then FreeBSD, OpenBSD, NetBSD), ENETDOWN, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT.
+    pub(super) const NEXT_ONE: &[i32] = &[100, 92, 95, 96, 50, 64, 65, 51, 60];
     /// EBADF, EFAULT, EINVAL, ENOTSOCK.
     pub(super) const FATAL: &[i32] = &[9, 14, 22, 38];
 }
@@ -67,16 +86,20 @@ mod errno {
 #[cfg(windows)]
 mod errno {
     pub(super) const IN_PROGRESS: i32 = 10036;
-    /// WSAENETDOWN, WSAEMSGSIZE, WSAENETRESET.
-    pub(super) const NEXT_ONE: &[i32] = &[10050, 10040, 10052];
+    pub(super) const MESSAGE_SIZE: i32 = 10040;
+    /// WSAENETDOWN, WSAENETRESET.
+    pub(super) const NEXT_ONE: &[i32] = &[10050, 10052];
     /// WSAEBADF, WSAEFAULT, WSAEINVAL, WSAENOTSOCK, WSAEOPNOTSUPP.
     pub(super) const FATAL: &[i32] = &[10009, 10014, 10022, 10038, 10045];
 }
 
+/// Not to wait in this one call, although the socket is a blocking one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MSG_DONTWAIT: i32 = 0x40;
+
 /// Sends what the socket takes at once, although the socket is a blocking one. `None` where the system has no way to say so.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn send_now(socket: &socket2::Socket, buf: &[u8]) -> Option<io::Result<usize>> {
-    const MSG_DONTWAIT: i32 = 0x40;
     /// An embedding program may have reset SIGPIPE to kill the process.
     const MSG_NOSIGNAL: i32 = 0x4000;
     Some(socket.send_with_flags(buf, MSG_DONTWAIT | MSG_NOSIGNAL))
@@ -85,6 +108,24 @@ pub(crate) fn send_now(socket: &socket2::Socket, buf: &[u8]) -> Option<io::Resul
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn send_now(_: &socket2::Socket, _: &[u8]) -> Option<io::Result<usize>> {
     None
+}
+
+/// Takes a datagram, or a pending error, off a blocking socket without waiting for one. Whether there was anything.
+pub(crate) fn discard_waiting(socket: &socket2::Socket) -> io::Result<bool> {
+    let mut first_byte = [MaybeUninit::uninit(); 1];
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let taken = socket.recv_with_flags(&mut first_byte, MSG_DONTWAIT);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let taken = {
+        socket.set_nonblocking(true)?;
+        let taken = socket.recv(&mut first_byte);
+        socket.set_nonblocking(false)?;
+        taken
+    };
+    match taken {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        _ => Ok(true),
+    }
 }
 
 /// Whether an accepted TCP socket has the listener's timeouts, NODELAY and keep-alive from the start, which saves three calls a

@@ -1,0 +1,145 @@
+//! [`Port`]: a local port connected to the peer.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::client_builder::{Settings, MAX_RETRIES};
+use crate::sys;
+
+/// One wait in the kernel. Longer ones are made of several.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// What may have come for a port before it was connected. That takes a microsecond or two, so there is hardly ever any.
+const MOST_STRAYS: usize = 1024;
+
+/// A local port that was chosen by the system, takes datagrams of the peer alone, and is told when nobody is bound there.
+///
+/// SO_REUSEADDR and SO_REUSEPORT are off, so that no other program can take the port over.
+#[derive(Debug)]
+pub(super) struct Port {
+    socket: UdpSocket,
+    local_addr: SocketAddr,
+    /// Drawn with the port, and used up with it, because a port sees no request after the first that was repeated. So a request that
+    /// needs no repetition needs no random numbers.
+    jitter: [u8; MAX_RETRIES],
+    receive_timeout: Option<Duration>,
+    send_timeout: Option<Duration>,
+}
+
+impl Port {
+    pub(super) fn open(peer: SocketAddr, settings: &Settings, jitter: [u8; MAX_RETRIES]) -> io::Result<Self> {
+        if peer.port() == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "nobody can be bound to port 0"));
+        }
+        let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
+        if let Some(bytes) = settings.recv_buffer_size {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(configure) = &settings.configure {
+            configure(SockRef::from(&socket))?;
+        }
+        if let Some(source) = settings.source_address {
+            socket.bind(&source.into())?;
+        }
+        // Where it is not bound yet, this binds it to a port that the system chooses.
+        socket.connect(&peer.into())?;
+        let socket = UdpSocket::from(socket);
+        let port = Port { local_addr: socket.local_addr()?, socket, jitter, receive_timeout: None, send_timeout: None };
+        // Between the two anybody's datagram was let in.
+        for _ in 0..MOST_STRAYS {
+            if !port.discard_waiting()? {
+                break;
+            }
+        }
+        Ok(port)
+    }
+
+    pub(super) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    pub(super) fn jitter(&self) -> [u8; MAX_RETRIES] {
+        self.jitter
+    }
+
+    pub(super) fn socket(&self) -> SockRef<'_> {
+        SockRef::from(&self.socket)
+    }
+
+    /// Takes off what has come, a datagram or an error. Whether there was anything.
+    pub(super) fn discard_waiting(&self) -> io::Result<bool> {
+        sys::discard_waiting(&self.socket())
+    }
+
+    /// Sends a datagram. Waits for room in the system's buffer, `within` that time; an interruption may end the wait early.
+    pub(super) fn send(&mut self, data: &[u8], within: Duration) -> io::Result<()> {
+        let timeout = rounded(within);
+        if self.send_timeout != Some(timeout) {
+            self.socket.set_write_timeout(Some(timeout))?;
+            self.send_timeout = Some(timeout);
+        }
+        self.socket.send(data).map(|_| ())
+    }
+
+    /// Waits `within` that time for a datagram, and says how many bytes of the buffer it took; a full buffer may mean that it was cut.
+    /// `None` where none has come yet, which an interruption may say early.
+    pub(super) fn receive(&mut self, buffer: &mut [u8], within: Duration) -> io::Result<Option<usize>> {
+        let timeout = rounded(within);
+        if self.receive_timeout != Some(timeout) {
+            self.socket.set_read_timeout(Some(timeout))?;
+            self.receive_timeout = Some(timeout);
+        }
+        received(self.socket.recv(buffer), buffer)
+    }
+
+    /// The same without waiting.
+    pub(super) fn receive_waiting(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        self.socket.set_nonblocking(true)?;
+        let result = received(self.socket.recv(buffer), buffer);
+        self.socket.set_nonblocking(false)?;
+        result
+    }
+}
+
+fn received(result: io::Result<usize>, buffer: &[u8]) -> io::Result<Option<usize>> {
+    match result {
+        Ok(length) => Ok(Some(length)),
+        Err(error) => match error.kind() {
+            // Which of the first two a timeout is called depends on the system.
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => Ok(None),
+            // Windows cuts and says so, where others cut and say nothing.
+            _ if cfg!(windows) && sys::is_message_size(&error) => Ok(Some(buffer.len())),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Up to whole milliseconds, never to zero, which would be for ever. Systems count in such steps anyway, and so the same timeout is seldom
+/// set twice, whatever microseconds went by before.
+fn rounded(wait: Duration) -> Duration {
+    let wait = wait.min(LONGEST_WAIT);
+    Duration::from_millis(wait.as_secs() * 1000 + u64::from(wait.subsec_millis()) + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up_and_bounded() {
+        let micros = Duration::from_micros;
+        for (wait, expected) in [
+            (Duration::ZERO, 1_000),
+            (Duration::from_nanos(1), 1_000),
+            (micros(999), 1_000),
+            (micros(249_001), 250_000),
+            (micros(249_999), 250_000),
+            (Duration::MAX, 3_600_001_000),
+        ] {
+            assert_eq!(rounded(wait), micros(expected), "{wait:?}");
+        }
+    }
+}
