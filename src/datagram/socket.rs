@@ -12,10 +12,10 @@ use socket2::SockRef;
 
 use crate::address::Address;
 use crate::connection::DEFAULT_WRITE_TIMEOUT;
-use crate::error::{Error, Phase};
+use crate::error::{Error, Phase, Result};
 use crate::sys::Shareable;
 
-/// The longest payload of a UDP datagram over IPv4; over IPv6 it is 20 bytes more (RFC 768, RFC 8200).
+/// The longest payload of a UDP datagram: 65,535 less the headers that count towards it (RFC 768, RFC 791, RFC 8200).
 const MOST_V4: usize = 65_507;
 const MOST_V6: usize = 65_527;
 
@@ -127,11 +127,11 @@ impl DatagramSocket {
 }
 
 /// Finds a payload that no datagram can hold, before the system does, which says it less clearly.
-pub(crate) fn check_length(data: &[u8], peer: SocketAddr) -> io::Result<()> {
-    let most = if peer.is_ipv4() { MOST_V4 } else { MOST_V6 };
-    if data.len() <= most {
+pub(crate) fn check_length(data: &[u8], peer: SocketAddr) -> Result<()> {
+    // An IPv4 address in IPv6's clothes is IPv4 on the wire.
+    let limit = if peer.ip().to_canonical().is_ipv4() { MOST_V4 } else { MOST_V6 };
+    if data.len() <= limit {
         return Ok(());
     }
-    let reason = format!("a datagram to {peer} has at most {most} bytes, not {}", data.len());
-    Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+    Err(Error::TooLarge { address: peer.to_string(), size: data.len(), limit })
 }

@@ -13,14 +13,11 @@ use super::port::Port;
 use super::request_id::{no_random, RequestId};
 use super::retries::Retries;
 use crate::clock::after;
+use crate::datagram::check_length;
 use crate::error::{Error, Phase, Result};
 use crate::net::order::interleave;
 use crate::net::{Endpoint, ToEndpoint};
 use crate::sys;
-
-/// The longest payload of a UDP datagram: 65,535 less the headers that count towards it (RFC 768, RFC 791, RFC 8200).
-const MOST_V4: usize = 65_507;
-const MOST_V6: usize = 65_527;
 
 /// Asks one peer over UDP: sends a request, waits for the answer, and asks again if none comes, all within one deadline. In Python, a
 /// `SOCK_DGRAM` socket with `connect` and `settimeout` and a loop of one's own.
@@ -156,7 +153,7 @@ impl UdpClient {
     /// [`Error::TooLarge`], [`Error::System`], [`Error::Connect`], [`Error::Timeout`] where the system's buffer stays full for the whole
     /// timeout. With [`fail_fast`](UdpClientBuilder::fail_fast) also [`Error::Refused`], of an earlier datagram.
     pub fn send(&mut self, payload: &[u8]) -> Result<()> {
-        self.check_size(payload)?;
+        check_length(payload, self.peer)?;
         let deadline = after(Instant::now(), self.settings.timeout);
         if self.state == State::Spent {
             self.renew()?;
@@ -264,7 +261,7 @@ impl UdpClient {
 
     /// A request and its answer.
     fn exchange(&mut self, payload: &[u8], is_answer: impl FnMut(&Arrival<'_>) -> bool) -> Result<&[u8]> {
-        self.check_size(payload)?;
+        check_length(payload, self.peer)?;
         let started = Instant::now();
         let deadline = after(started, self.settings.timeout);
         // What came before the request is no answer to it, and where one came more may follow.
@@ -392,15 +389,6 @@ impl UdpClient {
 
     fn timed_out(&self) -> Error {
         Error::Timeout { phase: Phase::Answer, address: self.peer.to_string(), after: self.settings.timeout }
-    }
-
-    fn check_size(&self, payload: &[u8]) -> Result<()> {
-        // An IPv4 address in IPv6's clothes is IPv4 on the wire.
-        let limit = if self.peer.ip().to_canonical().is_ipv4() { MOST_V4 } else { MOST_V6 };
-        if payload.len() > limit {
-            return Err(Error::TooLarge { address: self.peer.to_string(), size: payload.len(), limit });
-        }
-        Ok(())
     }
 }
 
