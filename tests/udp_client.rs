@@ -922,7 +922,7 @@ fn options_are_set_on_every_port() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let mut client = patient()
-        .recv_buffer_size(100_000)
+        .recv_buffer_size(20_000)
         .source_address((Ipv4Addr::LOCALHOST, 0).into())
         .configure(move |socket| {
             counted.fetch_add(1, Ordering::SeqCst);
@@ -933,7 +933,8 @@ fn options_are_set_on_every_port() {
     for call in 1..=3 {
         assert_eq!(calls.load(Ordering::SeqCst), call);
         assert_eq!(client.socket().ttl_v4().unwrap(), 7);
-        assert!(client.socket().recv_buffer_size().unwrap() >= 100_000);
+        // Linux doubles it, for its own bookkeeping. Its default is more.
+        assert!((20_000..=40_000).contains(&client.socket().recv_buffer_size().unwrap()));
         // U11: nobody else can take the port.
         assert!(!client.socket().reuse_address().unwrap());
         assert_eq!(UdpSocket::bind(client.local_addr()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
@@ -957,7 +958,7 @@ fn a_port_that_cannot_be_made_is_the_requests_error() {
     broken.store(true, Ordering::SeqCst);
     assert_eq!(client.request(b"one").unwrap(), b"one");
     client.send(b"two").unwrap();
-    for _ in 0..2 {
+    for _ in 0..4 {
         let error = client.request(b"three").unwrap_err();
         assert!(matches!(&error, Error::Connect { .. }), "{error:?}");
         assert!(error.to_string().contains("out of order"), "{error}");
@@ -1073,6 +1074,11 @@ fn interruptions_extend_nothing() {
         assert!(disturbed.elapsed() < LONG);
     };
     kill(pid, Signal::SIGSTOP).unwrap();
+    // Each thread on its own: one that is not stopped yet would take the answer at once.
+    eventually("every thread is stopped", || {
+        let mut threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        threads.all(|thread| std::fs::read_to_string(thread.path().join("stat")).unwrap().contains(") T "))
+    });
     peer.send_to(b"in time", from).unwrap();
     std::thread::sleep(Duration::from_millis(1_500));
     kill(pid, Signal::SIGCONT).unwrap();
