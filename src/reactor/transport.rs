@@ -119,6 +119,8 @@ impl Transport {
         }
         let limits = self.settings.limits;
         if self.out.len().saturating_add(rest.len()) > limits.hard {
+            // Some of it may have been sent, with nothing else waiting.
+            self.link.socket.reset_at_close();
             self.state = State::Aborted(Some(
                 Error::WriteBufferFull { address: self.link.peer.to_string(), limit: limits.hard }.into(),
             ));
