@@ -83,6 +83,8 @@ pub(crate) enum Fate {
 enum Next {
     Read,
     Wait,
+    /// Nothing can come of waiting; the others have their turn first.
+    Later,
     Gone,
 }
 
@@ -211,6 +213,7 @@ impl Channel {
             match self.settle(turn) {
                 Next::Gone => return self.end(turn),
                 Next::Wait => break false,
+                Next::Later => break true,
                 Next::Read if reads >= READS_A_TURN || bytes >= BYTES_A_TURN => break true,
                 Next::Read => {}
             }
@@ -248,7 +251,13 @@ impl Channel {
             self.lose(Some(cut.into()));
             return Next::Gone;
         }
-        for _ in 0..NOTICES_A_TURN {
+        let mut notices = 0;
+        loop {
+            if notices == NOTICES_A_TURN {
+                // Whatever the last of them has brought about.
+                return Next::Later;
+            }
+            notices += 1;
             let limits = self.transport.settings().limits;
             let waiting = self.transport.write_buffer_size();
             match &self.transport.state {
