@@ -1,0 +1,536 @@
+//! Bugs of asyncio's transports and of others like it, each with a test that is named after it.
+// Clippy lets tests unwrap, panic and index, but not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[macro_use]
+mod common;
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::reactor::{fill, lost, narrow, pattern, read_out, serving, until_lost, Probe, ReactorKind, Told};
+use common::{eventually, failures, read_all, read_byte, receive, run, LONG};
+use socketserver::reactor::{Broadcaster, DatagramProtocol, DatagramTransport, ReactorUdp, WriteStatus};
+use socketserver::{Protocol, Transport, TransportHandle};
+
+every_reactor! {
+    cpython_127655_every_way_in_meets_the_flow_control
+    cpython_146507_the_buffers_size_is_known_without_counting
+    cpython_91166_thousands_of_pieces_are_sent
+    cpython_103462_what_is_left_of_a_write_is_sent
+    cpython_155888_an_empty_write_does_not_hang_the_close
+    cpython_156512_the_end_comes_once_when_resume_writing_closes
+    asyncio_359_the_end_comes_once_when_pause_writing_aborts
+    twisted_7153_a_callback_is_never_called_within_another
+    cpython_76944_write_says_what_became_of_the_data
+    cpython_70850_close_abandons_nothing_that_was_written
+    cpython_104344_closing_the_listener_closes_no_client
+    cpython_113538_clients_can_be_closed_or_cut
+    cpython_155928_a_protocol_that_cannot_be_made_hangs_no_stop
+    cpython_155934_a_connection_made_that_fails_leaks_nothing
+    cpython_76002_pause_reading_counts_in_connection_made
+    cpython_73931_pausing_twice_takes_one_resume
+    cpython_89322_nothing_comes_after_a_pause
+    cpython_75044_data_before_a_reset_is_delivered_although_a_write_failed
+    aiohttp_3659_half_closed_connections_do_not_pile_up
+    hypercorn_87_a_half_closed_connection_that_is_kept_open_times_out
+}
+
+/// The ways to write to a connection.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Transport,
+    Handle,
+    Broadcast,
+}
+
+fn cpython_127655_every_way_in_meets_the_flow_control<K: ReactorKind>() {
+    type Ways = (TransportHandle, Broadcaster);
+    for way in [Way::Transport, Way::Handle, Way::Broadcast] {
+        let (sender, ways) = channel::<Ways>();
+        let (served, told) = K::probe(move |told, transport| match told {
+            Told::Made => {
+                fill(transport);
+                sender.send((transport.handle(), transport.broadcaster())).unwrap();
+            }
+            Told::Data(_) => drop(transport.write(&[b'.'; 500_000])),
+            Told::PauseWriting => assert!(transport.write_buffer_size() > 64 * 1024),
+            Told::ResumeWriting => transport.close(),
+            _ => {}
+        });
+        let mut client = narrow(&served.place);
+        let (handle, broadcaster) = receive(&ways);
+        assert_eq!(receive(&told), Told::Made);
+        match way {
+            Way::Transport => client.write_all(b"x").unwrap(),
+            Way::Handle => handle.write(&[b'.'; 500_000]).unwrap(),
+            Way::Broadcast => broadcaster.broadcast(&[b'.'; 500_000]).unwrap(),
+        }
+        let mut next = receive(&told);
+        if next.is_data() {
+            next = receive(&told);
+        }
+        assert_eq!(next, Told::PauseWriting, "{way:?}");
+        client.shutdown(Shutdown::Write).unwrap();
+        read_all(&mut client);
+        assert_eq!(until_lost(&told)[0], Told::ResumeWriting, "{way:?}");
+        served.stop();
+    }
+}
+
+fn cpython_146507_the_buffers_size_is_known_without_counting<K: ReactorKind>() {
+    const PIECES: usize = 100_000;
+    let (served, told) = K::probe(|told, transport| {
+        if *told == Told::Made {
+            transport.set_write_buffer_hard_limit(1 << 30).unwrap();
+            fill(transport);
+            let before = transport.write_buffer_size();
+            let started = Instant::now();
+            for piece in 1..=PIECES {
+                transport.write(b"ten bytes.");
+                assert_eq!(transport.write_buffer_size(), before + 10 * piece);
+            }
+            assert!(started.elapsed() < LONG / 4, "{:?}", started.elapsed());
+            transport.abort();
+        }
+    });
+    let _client = served.connect();
+    assert_eq!(lost(&told), None);
+    served.stop();
+}
+
+/// sendmsg takes at most 1,024 pieces.
+fn cpython_91166_thousands_of_pieces_are_sent<K: ReactorKind>() {
+    let (served, told) = K::probe(|told, transport| {
+        if told.is_data() {
+            let filled = fill(transport);
+            for piece in 0..20_000_u32 {
+                transport.write(&piece.to_be_bytes());
+            }
+            transport.write(&(filled as u64).to_be_bytes());
+            transport.close();
+        }
+    });
+    let mut client = served.connect();
+    client.write_all(b"x").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let answer = read_all(&mut client);
+    let (answer, filled) = answer.split_at(answer.len() - 8);
+    let pieces = &answer[u64::from_be_bytes(filled.try_into().unwrap()) as usize..];
+    assert_eq!(pieces.len(), 80_000);
+    for (number, piece) in pieces.chunks(4).enumerate() {
+        assert_eq!(piece, (number as u32).to_be_bytes());
+    }
+    assert_eq!(lost(&told), None);
+    served.stop();
+}
+
+fn cpython_103462_what_is_left_of_a_write_is_sent<K: ReactorKind>() {
+    const LENGTH: usize = 5_000_000;
+    let (served, _told) = K::probe(|told, transport| match told {
+        Told::Made => transport.set_write_buffer_hard_limit(2 * LENGTH).unwrap(),
+        Told::Data(_) => drop(transport.write(&pattern(LENGTH))),
+        _ => {}
+    });
+    let mut client = narrow(&served.place);
+    for _ in 0..3 {
+        client.write_all(b"x").unwrap();
+        let mut answer = vec![0; LENGTH];
+        client.read_exact(&mut answer).unwrap();
+        assert!(answer == pattern(LENGTH));
+    }
+    drop(client);
+    served.stop();
+}
+
+fn cpython_155888_an_empty_write_does_not_hang_the_close<K: ReactorKind>() {
+    for full in [false, true] {
+        let (served, told) = K::probe(move |told, transport| {
+            if *told == Told::Made {
+                assert_eq!(transport.write(b""), WriteStatus::Sent);
+                if full {
+                    fill(transport);
+                    transport.write(b"");
+                    transport.write(b"end");
+                    transport.write(b"");
+                }
+                transport.close();
+            }
+        });
+        let mut client = served.connect();
+        client.shutdown(Shutdown::Write).unwrap();
+        let answer = read_all(&mut client);
+        assert!(if full { answer.ends_with(b"end") } else { answer.is_empty() });
+        assert_eq!(lost(&told), None);
+        served.stop();
+    }
+}
+
+/// Fills the buffer above the mark, and does that in the callback.
+fn at_the_marks<K: ReactorKind>(at: Told, act: fn(&mut Transport)) {
+    let (handle_error, failures) = failures();
+    let which = at.clone();
+    let (probe, told) = Probe::new(move |told, transport| {
+        if told.is_data() {
+            transport.set_write_buffer_limits(0, 0).unwrap();
+            fill(transport);
+        }
+        if *told == which {
+            act(transport);
+        }
+    });
+    let served = serving(K::bind(K::builder().handle_error(handle_error), probe));
+    let mut client = served.connect();
+    client.write_all(b"x").unwrap();
+    let reading = std::thread::spawn(move || drop(read_out(&mut client)));
+    let seen = until_lost(&told);
+    assert!(seen.contains(&at), "{seen:?}");
+    assert_eq!(seen.last(), Some(&Told::Lost(None)));
+    reading.join().unwrap();
+    served.stop();
+    assert_eq!(told.try_iter().count(), 0, "the end came twice");
+    assert_eq!(failures.try_iter().count(), 0);
+}
+
+fn cpython_156512_the_end_comes_once_when_resume_writing_closes<K: ReactorKind>() {
+    at_the_marks::<K>(Told::ResumeWriting, Transport::close);
+    at_the_marks::<K>(Told::ResumeWriting, Transport::abort);
+}
+
+fn asyncio_359_the_end_comes_once_when_pause_writing_aborts<K: ReactorKind>() {
+    at_the_marks::<K>(Told::PauseWriting, Transport::abort);
+    at_the_marks::<K>(Told::PauseWriting, Transport::close);
+}
+
+fn twisted_7153_a_callback_is_never_called_within_another<K: ReactorKind>() {
+    let running = AtomicUsize::new(0);
+    let (served, told) = K::probe(move |told, transport| {
+        assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0);
+        match told {
+            Told::Data(_) => {
+                transport.set_write_buffer_limits(0, 0).unwrap();
+                fill(transport);
+                transport.set_write_buffer_limits(1 << 20, 1 << 20).unwrap();
+                transport.set_write_buffer_limits(0, 0).unwrap();
+            }
+            Told::PauseWriting => {
+                transport.set_write_buffer_limits(1 << 20, 1 << 20).unwrap();
+                transport.write(b"more");
+            }
+            Told::ResumeWriting => {
+                transport.write(b"more");
+                transport.close();
+                transport.abort();
+            }
+            _ => {}
+        }
+        running.fetch_sub(1, Ordering::SeqCst);
+    });
+    let mut client = served.connect();
+    client.write_all(b"x").unwrap();
+    let expected = [Told::Made, Told::Data(b"x".to_vec()), Told::PauseWriting, Told::ResumeWriting, Told::Lost(None)];
+    assert_eq!(until_lost(&told), expected);
+    assert_eq!(served.handle.stats().panics, 0);
+    served.stop();
+}
+
+fn cpython_76944_write_says_what_became_of_the_data<K: ReactorKind>() {
+    let (sender, statuses) = channel();
+    let (served, told) = K::probe(move |told, transport| match told {
+        Told::Data(_) => {
+            let mut seen = vec![transport.write(b"a little")];
+            fill(transport);
+            assert!(transport.write_buffer_size() <= 8192);
+            seen.push(transport.write(&[b'.'; 8192]));
+            seen.push(transport.write(&[b'.'; 64 * 1024]));
+            transport.close();
+            seen.push(transport.write(b"too late"));
+            sender.send(seen).unwrap();
+        }
+        Told::Lost(_) => sender.send(vec![transport.write(b"too late")]).unwrap(),
+        _ => {}
+    });
+    let mut client = served.connect();
+    client.write_all(b"x").unwrap();
+    let expected = [WriteStatus::Sent, WriteStatus::Buffered, WriteStatus::AboveHighMark, WriteStatus::Closed];
+    assert_eq!(receive(&statuses), expected);
+    client.shutdown(Shutdown::Write).unwrap();
+    read_all(&mut client);
+    assert_eq!(receive(&statuses), [WriteStatus::Closed]);
+    assert_eq!(lost(&told), None);
+    served.stop();
+}
+
+fn cpython_70850_close_abandons_nothing_that_was_written<K: ReactorKind>() {
+    let (served, _told) = K::probe(|told, transport| {
+        if let Told::Data(_) = told {
+            let written = fill(transport);
+            transport.write(&vec![b'.'; 900_000]);
+            transport.write(format!("{}", written + 900_000).as_bytes());
+            transport.close();
+        }
+    });
+    for _ in 0..5 {
+        let mut client = narrow(&served.place);
+        client.write_all(b"x").unwrap();
+        let answer = read_all(&mut client);
+        let dots = answer.iter().take_while(|byte| **byte == b'.').count();
+        assert_eq!(std::str::from_utf8(&answer[dots..]).unwrap(), dots.to_string());
+    }
+    served.stop();
+}
+
+/// `shutting_down` overridden: the clients are served on while the listener is closed.
+fn cpython_104344_closing_the_listener_closes_no_client<K: ReactorKind>() {
+    let (probe, told) = Probe::new(|told, transport| {
+        if let Told::Data(data) = told {
+            transport.write(data);
+        }
+    });
+    let served = K::serve(probe.overriding(|told| *told == Told::ShuttingDown));
+    let mut client = served.connect();
+    client.write_all(b"x").unwrap();
+    assert_eq!(read_byte(&mut client), Some(b'x'));
+    served.handle.shutdown();
+    let place = served.place.clone();
+    // Each look may become a client that is let in, and goes.
+    eventually("the listener is closed", || place.is_closed());
+    client.write_all(b"y").unwrap();
+    assert_eq!(read_byte(&mut client), Some(b'y'));
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_byte(&mut client), None);
+    assert!(served.join().unwrap().is_clean());
+    assert!(told.try_iter().any(|told| told == Told::ShuttingDown));
+}
+
+fn cpython_113538_clients_can_be_closed_or_cut<K: ReactorKind>() {
+    for cut in [false, true] {
+        let (probe, told) = Probe::new(|_, _| {});
+        let served = K::serve(if cut { probe.overriding(|told| *told == Told::ShuttingDown) } else { probe });
+        let mut client = served.connect();
+        assert_eq!(receive(&told), Told::Made);
+        if cut {
+            served.handle.shutdown_within(Duration::ZERO);
+        } else {
+            served.handle.shutdown();
+        }
+        let report = served.join().unwrap();
+        assert_eq!((report.drained, report.abandoned), if cut { (0, 1) } else { (1, 0) });
+        assert_eq!(lost(&told).map(|(kind, _)| kind), cut.then_some(io::ErrorKind::ConnectionAborted));
+        assert_eq!(read_byte(&mut client), None);
+    }
+}
+
+struct Unclonable;
+
+impl Clone for Unclonable {
+    fn clone(&self) -> Self {
+        panic!("there is only one")
+    }
+}
+
+impl Protocol for Unclonable {
+    fn data_received(&mut self, _: &mut Transport, _: &[u8]) {}
+}
+
+fn cpython_155928_a_protocol_that_cannot_be_made_hangs_no_stop<K: ReactorKind>() {
+    let (handle_error, told) = failures();
+    let served = serving(K::bind(K::builder().handle_error(handle_error), Unclonable));
+    for _ in 0..10 {
+        let mut client = served.connect();
+        assert_eq!(read_byte(&mut client), None);
+        assert!(receive(&told).contains("panicked: there is only one"));
+    }
+    served.idle();
+    let stats = served.handle.stats();
+    assert_eq!((stats.accepted, stats.panics), (10, 10));
+    assert!(served.stop().is_clean());
+}
+
+fn cpython_155934_a_connection_made_that_fails_leaks_nothing<K: ReactorKind>() {
+    let (handle_error, failures) = failures();
+    let (probe, told) = Probe::new(|told, _| assert_ne!(*told, Told::Made, "not today"));
+    let served = serving(K::bind(K::builder().handle_error(handle_error).max_connections(1), probe));
+    for _ in 0..10 {
+        let mut client = served.connect();
+        assert_eq!(read_byte(&mut client), None);
+        let failure = receive(&failures);
+        assert!(failure.starts_with("connection_made of ") && failure.contains("not today"), "{failure}");
+        let seen = until_lost(&told);
+        assert!(matches!(&seen[..], [Told::Made, Told::Lost(Some(_))]), "{seen:?}");
+    }
+    served.idle();
+    assert!(served.stop().is_clean());
+    assert_eq!(failures.try_iter().count(), 0);
+}
+
+/// Resumed by the timeout, which runs on while reading is paused.
+fn paused_by<K: ReactorKind>(pause: fn(&Told, &mut Transport)) -> Vec<Told> {
+    let (sent, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let (probe, told) = Probe::new(move |told, transport| {
+        pause(told, transport);
+        match told {
+            Told::Made => {
+                receive(&wait.lock().unwrap());
+                transport.set_timeout(Duration::from_millis(20)).unwrap();
+            }
+            Told::TimedOut => {
+                transport.resume_reading();
+                transport.set_timeout(LONG).unwrap();
+            }
+            _ => {}
+        }
+    });
+    let served = K::serve(probe.overriding(|told| *told == Told::TimedOut));
+    let mut client = served.connect();
+    // More than one read takes.
+    client.write_all(&pattern(100_000)).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    sent.send(()).unwrap();
+    let seen = until_lost(&told);
+    served.stop();
+    let data: Vec<u8> =
+        seen.iter().flat_map(|told| if let Told::Data(data) = told { data.clone() } else { vec![] }).collect();
+    assert!(data == pattern(100_000));
+    seen
+}
+
+fn cpython_76002_pause_reading_counts_in_connection_made<K: ReactorKind>() {
+    let seen = paused_by::<K>(|told, transport| {
+        if *told == Told::Made {
+            transport.pause_reading();
+        }
+    });
+    assert_eq!(seen[..2], [Told::Made, Told::TimedOut]);
+}
+
+fn cpython_73931_pausing_twice_takes_one_resume<K: ReactorKind>() {
+    let seen = paused_by::<K>(|told, transport| {
+        if *told == Told::Made {
+            transport.pause_reading();
+            transport.pause_reading();
+        }
+    });
+    assert_eq!(seen.len(), 5);
+}
+
+fn cpython_89322_nothing_comes_after_a_pause<K: ReactorKind>() {
+    let seen = paused_by::<K>(|told, transport| {
+        if told.is_data() {
+            transport.set_timeout(Duration::from_millis(20)).unwrap();
+            transport.pause_reading();
+        }
+    });
+    // One read, and the pause between it and the next.
+    let mut after_data = seen.iter().skip_while(|told| !told.is_data());
+    assert!(after_data.next().is_some_and(Told::is_data));
+    assert_eq!(after_data.next(), Some(&Told::TimedOut), "{}", seen.len());
+}
+
+fn cpython_75044_data_before_a_reset_is_delivered_although_a_write_failed<K: ReactorKind>() {
+    let (sent, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let (handle_error, failures) = failures();
+    let (probe, told) = Probe::new(move |told, transport| {
+        if *told == Told::Made {
+            receive(&wait.lock().unwrap());
+            // The first may be taken, for a peer that is not there any more.
+            while transport.write(b"hello") != WriteStatus::Closed {}
+            assert!(transport.is_closing());
+        }
+    });
+    let served = serving(K::bind(K::builder().handle_error(handle_error), probe));
+    for _ in 0..10 {
+        let mut client = served.connect();
+        client.write_all(&pattern(100_000)).unwrap();
+        client.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        sent.send(()).unwrap();
+        let seen = until_lost(&told);
+        assert_eq!(seen.len(), 3, "no end of the stream: it was a reset");
+        assert!(seen[1] == Told::Data(pattern(100_000)));
+        assert!(matches!(seen[2], Told::Lost(Some(_))));
+        receive(&failures);
+    }
+    served.stop();
+    assert_eq!(failures.try_iter().count(), 0);
+}
+
+fn aiohttp_3659_half_closed_connections_do_not_pile_up<K: ReactorKind>() {
+    let (served, _told) = K::probe(|_, _| {});
+    let mut clients: Vec<_> = (0..50).map(|_| served.connect()).collect();
+    for client in &mut clients {
+        client.shutdown(Shutdown::Write).unwrap();
+    }
+    eventually("all were accepted", || served.handle.stats().accepted == 50);
+    // Although the clients keep their side.
+    served.idle();
+    for client in &mut clients {
+        assert_eq!(read_byte(client), None);
+    }
+    served.stop();
+}
+
+fn hypercorn_87_a_half_closed_connection_that_is_kept_open_times_out<K: ReactorKind>() {
+    let (probe, told) = Probe::new(|_, _| {});
+    let probe = probe.overriding(|told| *told == Told::Eof);
+    let served = serving(K::bind(K::builder().read_timeout(Duration::from_millis(20)).handle_error(|_| {}), probe));
+    let client = served.connect();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(lost(&told).map(|(kind, _)| kind), Some(io::ErrorKind::TimedOut));
+    served.idle();
+    served.stop();
+}
+
+/// What it is sent, it sends back; before that, it tries what cannot be sent.
+struct Stumbling(Arc<AtomicUsize>);
+
+impl DatagramProtocol for Stumbling {
+    fn datagram_received(&mut self, transport: &mut DatagramTransport, data: &[u8], peer: SocketAddr) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        transport.send_to(b"to nobody", ([127, 0, 0, 1], 0).into()).unwrap_err();
+        transport.send_to(data, peer).unwrap();
+    }
+}
+
+fn udp_client(server: SocketAddr) -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(server).unwrap();
+    client.set_read_timeout(Some(LONG)).unwrap();
+    client
+}
+
+/// Also 135444, which counted the header.
+#[test]
+fn cpython_113812_an_empty_datagram_is_one() {
+    run(|| {
+        let count = Arc::new(AtomicUsize::new(0));
+        let running = ReactorUdp::bind("127.0.0.1:0", Stumbling(Arc::clone(&count))).unwrap().spawn().unwrap();
+        let client = udp_client(running.local_addr());
+        client.send(b"").unwrap();
+        assert_eq!(client.recv(&mut [0; 16]).unwrap(), 0);
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        assert_eq!(running.handle().stats().accepted, 1);
+        running.stop().unwrap();
+    });
+}
+
+#[test]
+fn cpython_156698_a_datagram_that_cannot_be_sent_stops_no_other() {
+    run(|| {
+        let running = ReactorUdp::bind("127.0.0.1:0", Stumbling(Arc::default())).unwrap().spawn().unwrap();
+        let client = udp_client(running.local_addr());
+        for number in 0..100_u8 {
+            client.send(&[number]).unwrap();
+            let mut answer = [0; 16];
+            assert_eq!(client.recv(&mut answer).unwrap(), 1);
+            assert_eq!(answer[0], number);
+        }
+        running.stop().unwrap();
+    });
+}
