@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -416,6 +417,7 @@ impl Channel {
     /// Calls `connection_lost`, unless that has been done.
     fn say_lost(&mut self, error: Option<&io::Error>) {
         self.transport.state = State::Lost;
+        self.transport.link.over.store(true, Ordering::Relaxed);
         self.transport.give_up();
         let Channel { protocol: Some(protocol), transport, .. } = self else { return };
         if let Err(failure) = guarded(Stage::ConnectionLost, || protocol.connection_lost(transport, error)) {
