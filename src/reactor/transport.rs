@@ -383,7 +383,11 @@ impl Transport {
 
     /// Whether what has come may be given to the protocol.
     pub(crate) fn is_delivering(&self) -> bool {
-        matches!(self.state, State::Open | State::Broken(_)) && !self.reading_paused
+        match self.state {
+            State::Open => !self.reading_paused && !self.is_held(),
+            State::Broken(_) => !self.reading_paused,
+            State::Closing | State::Aborted(_) | State::Lost => false,
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {
