@@ -81,7 +81,9 @@ impl At {
     fn provoke(self, told: &Told, transport: &mut Transport) {
         match (self, told) {
             (At::PauseWriting | At::ResumeWriting, Told::Made) => transport.set_write_buffer_limits(0, 0).unwrap(),
-            (At::PauseWriting | At::ResumeWriting, Told::Data(_)) => drop(fill(transport)),
+            (At::PauseWriting | At::ResumeWriting, Told::Data(_)) => {
+                fill(transport);
+            }
             (At::TimedOut, Told::Made) => transport.set_timeout(Duration::from_millis(5)).unwrap(),
             _ => {}
         }

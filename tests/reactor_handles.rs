@@ -250,7 +250,9 @@ fn a_connection_writes_to_itself_in_turn<K: ReactorKind>() {
 /// A server that sends what it is told to all.
 fn chat<K: ReactorKind>(count: usize) -> (Served, Vec<Socket>) {
     let (served, _told) = K::probe(|told, transport| match told {
-        Told::Made => drop(transport.write(b"+")),
+        Told::Made => {
+            transport.write(b"+");
+        }
         Told::Data(data) => transport.broadcaster().broadcast(data).unwrap(),
         _ => {}
     });
@@ -284,7 +286,9 @@ fn a_broadcast_reaches_everybody<K: ReactorKind>() {
 
 fn a_broadcast_reaches_those_that_the_filter_picks<K: ReactorKind>() {
     let (served, _told) = K::probe(|told, transport| match told {
-        Told::Made => drop(transport.write(&transport.id().to_be_bytes())),
+        Told::Made => {
+            transport.write(&transport.id().to_be_bytes());
+        }
         Told::Data(data) => {
             let speaker = transport.id();
             transport.broadcaster().broadcast_to(data, move |member| member.id() != speaker).unwrap();
@@ -310,7 +314,9 @@ fn a_broadcast_reaches_those_that_the_filter_picks<K: ReactorKind>() {
 fn broadcasts_from_threads_and_callbacks_come_once_and_in_order<K: ReactorKind>() {
     const MESSAGES: u32 = 500;
     let (probe, _told) = Probe::new(|told, transport| match told {
-        Told::Made => drop(transport.write(b"+")),
+        Told::Made => {
+            transport.write(b"+");
+        }
         Told::Data(data) => {
             for _ in data {
                 transport.broadcaster().broadcast(&[9, 0, 0, 0, 0]).unwrap();
@@ -434,7 +440,9 @@ fn a_loop_that_is_held_up_takes_a_mebibyte_of_broadcasts<K: ReactorKind>() {
     let wait = Mutex::new(wait);
     let (sender, entered) = channel();
     let (probe, _told) = Probe::new(move |told, transport| match told {
-        Told::Made => drop(transport.write(b"+")),
+        Told::Made => {
+            transport.write(b"+");
+        }
         Told::Data(_) => {
             sender.send(()).unwrap();
             receive(&wait.lock().unwrap());
