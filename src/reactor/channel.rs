@@ -30,6 +30,10 @@ const BYTES_A_TURN: usize = 256 * 1024;
 /// goes on at the next.
 const NOTICES_A_TURN: usize = 8;
 
+/// How much is delivered at a stop before the protocol is told: all that had come, because no system keeps so much for a connection (Linux
+/// 6 MiB, unless set otherwise), and not without end where the peer goes on sending.
+const BYTES_BEFORE_STOP: usize = 32 * 1024 * 1024;
+
 /// A connection in its loop.
 pub(crate) struct Channel {
     // Dropped in this order: the descriptor goes first, because whoever waits for the slot may need it.
@@ -50,6 +54,8 @@ pub(crate) struct Channel {
     pub(crate) queued: bool,
     /// When it will have been closed for long enough; set once the protocol has gone.
     lingers_until: Option<Instant>,
+    /// The server is stopping, and the protocol is to be told so when what has come has been delivered, or so many bytes of it.
+    before_stop: Option<usize>,
 }
 
 /// What a loop lends to the connection whose turn it is.
@@ -110,6 +116,7 @@ impl Channel {
             watches_writing: false,
             queued: false,
             lingers_until: None,
+            before_stop: None,
         }
     }
 
@@ -163,12 +170,7 @@ impl Channel {
     /// The server is stopping. What has come so far is delivered first.
     pub(crate) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Fate {
         self.readable = true;
-        if self.run(turn) == Fate::Gone {
-            return Fate::Gone;
-        }
-        if self.transport.is_open() {
-            self.call(Stage::ShuttingDown, |protocol, transport| protocol.shutting_down(transport));
-        }
+        self.before_stop = Some(BYTES_BEFORE_STOP);
         self.run(turn)
     }
 
@@ -211,15 +213,27 @@ impl Channel {
         let mut reads = 0;
         let mut bytes = 0;
         let again = loop {
-            match self.settle(turn) {
+            let next = self.settle(turn);
+            match next {
                 Next::Gone => return self.end(turn),
+                Next::Wait | Next::Read
+                    if self.before_stop.is_some_and(|left| left == 0 || matches!(next, Next::Wait)) =>
+                {
+                    self.before_stop = None;
+                    if self.transport.is_open() {
+                        self.call(Stage::ShuttingDown, |protocol, transport| protocol.shutting_down(transport));
+                    }
+                    continue;
+                }
                 Next::Wait => break false,
                 Next::Later => break true,
                 Next::Read if reads >= READS_A_TURN || bytes >= BYTES_A_TURN => break true,
                 Next::Read => {}
             }
             reads += 1;
-            bytes += self.read(turn);
+            let count = self.read(turn);
+            bytes += count;
+            self.before_stop = self.before_stop.map(|left| left.saturating_sub(count));
         };
         self.stamp(turn.now);
         if self.transport.write_buffer_size() > 0 && !self.watches_writing {
