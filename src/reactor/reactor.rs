@@ -164,16 +164,27 @@ impl Reactor {
 /// Serves on this thread and `workers - 1` others until all have been stopped and this thread's connections have ended. What is returned
 /// waits for the others.
 fn serve(stations: &mut [Station], workers: usize) -> Result<Crew> {
+    let inboxes: Vec<Arc<Inbox>> = (0..workers.max(1)).map(|_| Inbox::new()).collect();
+    let served = serve_on(&inboxes, stations);
+    if served.is_err() {
+        // Loops that have begun end when the last of their connections has.
+        for inbox in &inboxes {
+            let _ = inbox.send(Command::Finish);
+        }
+    }
+    served
+}
+
+fn serve_on(inboxes: &[Arc<Inbox>], stations: &mut [Station]) -> Result<Crew> {
     let system = |operation: &str| {
         let operation = operation.to_owned();
         move |source| Error::System { operation, source }
     };
-    let inboxes: Vec<Arc<Inbox>> = (0..workers.max(1)).map(|_| Inbox::new()).collect();
     let (Some(first), others) = (inboxes.first(), inboxes.get(1..).unwrap_or_default()) else { return Ok(Crew::new()) };
     let mut home = EventLoop::new(Arc::clone(first)).map_err(system("make an event loop"))?;
     for (number, station) in stations.iter_mut().enumerate() {
         let operation = format!("register the server on {} with its event loop", station.address());
-        station.open(number, &mut home, &inboxes).map_err(system(&operation))?;
+        station.open(number, &mut home, inboxes).map_err(system(&operation))?;
     }
     let mut crew = Crew::new();
     for inbox in others {
