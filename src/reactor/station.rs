@@ -138,6 +138,8 @@ impl Station {
                 Ok(None)
             }
             Step::Fatal(source) => {
+                // So that nobody is looked for in its queue.
+                self.control.close_listener();
                 self.give_up(home, others);
                 Err(Error::Accept { address: self.control.address.to_string(), source })
             }
