@@ -50,6 +50,7 @@ fn child_server() {
             serve(started(settings.workers(), || server.spawn().unwrap()));
         }
         "binder" => crate::unix_paths::binder(),
+        "loops" => crate::reactor_shortages::loops(),
         "churn" => crate::stopping::churn_servers(),
         "ipv6-off" => crate::binding::ipv6_off(),
         "rebind" => crate::binding::rebind(),
@@ -182,6 +183,7 @@ fn serve<A: Clone>(running: Running<A>) {
         match command {
             "stats" => tell_stats(&handle),
             "signals" => tell(SIGNALS.load(Ordering::Relaxed)),
+            "join" => tell(format_args!("{:?}", running.take().unwrap().join())),
             "stop" => tell(format_args!("{:?}", running.take().unwrap().stop().unwrap())),
             command => {
                 let done = obey(command, argument);

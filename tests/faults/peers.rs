@@ -52,9 +52,14 @@ fn t3_a_client_that_resets_before_it_is_accepted() {
 #[test]
 fn t8_panics_end_their_own_request_alone() {
     let _watchdog = Watchdog::new();
-    for role in
-        ["threading max=8", "sequential", "threading max=8 error-hook=panic", "reactor", "reactor error-hook=panic", "reactor workers=3"]
-    {
+    for role in [
+        "threading max=8",
+        "sequential",
+        "threading max=8 error-hook=panic",
+        "reactor",
+        "reactor error-hook=panic",
+        "reactor workers=3",
+    ] {
         let panics = count(300, 10_000);
         let mut child = Child::start(role);
         let hook_panics = if role.contains("error-hook") { panics } else { 0 };
@@ -143,7 +148,9 @@ fn t11_an_answer_survives_input_that_nobody_reads() {
     let _watchdog = Watchdog::new();
     let folder = tempfile::tempdir().unwrap();
     let unix = |kind: &str| format!("{kind} path={}", folder.path().join(kind).display());
-    for role in ["threading", "sequential", &unix("threading-unix"), "reactor", "reactor workers=2", &unix("reactor-unix")] {
+    for role in
+        ["threading", "sequential", &unix("threading-unix"), "reactor", "reactor workers=2", &unix("reactor-unix")]
+    {
         let mut child = Child::start(role);
         let junk = vec![b'j'; MIB];
         let mut lost = 0;

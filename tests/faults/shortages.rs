@@ -14,7 +14,7 @@ use crate::talk::Talk;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// What a server may take to serve again once it can: the longest back-off, with slack for a busy machine.
-const RECOVERY: Duration = Duration::from_millis(500);
+pub(crate) const RECOVERY: Duration = Duration::from_millis(500);
 
 #[test]
 fn t1_out_of_descriptors_old_clients_are_served_and_new_ones_when_it_is_over() {

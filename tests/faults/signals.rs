@@ -75,9 +75,12 @@ fn load(target: &Target, lasting: Duration) {
 #[test]
 fn t5_interruptions_harm_no_request_and_extend_no_timeout() {
     let _watchdog = Watchdog::new();
-    for (role, signal) in
-        [("threading", Signal::SIGSTOP), ("threading", Signal::SIGUSR1), ("reactor workers=2", Signal::SIGSTOP), ("reactor", Signal::SIGUSR1)]
-    {
+    for (role, signal) in [
+        ("threading", Signal::SIGSTOP),
+        ("threading", Signal::SIGUSR1),
+        ("reactor workers=2", Signal::SIGSTOP),
+        ("reactor", Signal::SIGUSR1),
+    ] {
         let mut child = Child::start(role);
         child.obey("interruptible");
         let pid = child.pid;
