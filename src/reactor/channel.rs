@@ -183,7 +183,7 @@ impl Channel {
             return self.run(turn);
         }
         if self.lingers_until.is_some() {
-            return Fate::Gone;
+            return self.end(turn);
         }
         let address = || self.transport.link.peer.to_string();
         let settings = self.transport.settings();

@@ -117,6 +117,11 @@ impl EventLoop {
         self.seats.len() == 0
     }
 
+    #[cfg(test)]
+    pub(crate) fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
     /// Serves on a thread of its own, until told to finish.
     pub(crate) fn run(mut self) -> io::Result<()> {
         while !(self.finishing && self.is_empty()) {
