@@ -20,6 +20,7 @@ mod harness;
 mod parent;
 mod peers;
 mod reactor_shortages;
+mod reactor_slow;
 mod reactor_talk;
 mod scripted;
 mod shortages;
