@@ -51,6 +51,7 @@ fn child_server() {
         }
         "binder" => crate::unix_paths::binder(),
         "loops" => crate::reactor_shortages::loops(),
+        "churn-reactors" => crate::reactor_stopping::churn_servers(),
         "churn" => crate::stopping::churn_servers(),
         "ipv6-off" => crate::binding::ipv6_off(),
         "rebind" => crate::binding::rebind(),

@@ -21,6 +21,7 @@ mod parent;
 mod peers;
 mod reactor_shortages;
 mod reactor_slow;
+mod reactor_stopping;
 mod reactor_talk;
 mod scripted;
 mod shortages;
