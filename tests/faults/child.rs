@@ -49,13 +49,13 @@ fn child_server() {
             let server = builder.bind(settings.text("path").unwrap(), EventTalk::default()).unwrap();
             serve(started(settings.workers(), || server.spawn().unwrap()));
         }
-        "binder" => crate::unix_paths::binder(),
+        "binder" => crate::unix_paths::binder(settings.text("kind")),
         "loops" => crate::reactor_shortages::loops(),
         "churn-reactors" => crate::reactor_stopping::churn_servers(),
         "churn" => crate::stopping::churn_servers(),
         "ipv6-off" => crate::binding::ipv6_off(),
         "rebind" => crate::binding::rebind(),
-        "flood" => crate::binding::flood(),
+        "flood" => crate::binding::flood(settings.text("kind")),
         role => panic!("no such role: {role}"),
     }
     // No test has run here, so none shall be reported.
