@@ -209,14 +209,11 @@ fn attend(stations: &mut [Station], home: &mut EventLoop, others: &[Arc<Inbox>])
         if stations.iter().all(Station::is_stopped) && home.is_empty() {
             return failed.map_or(Ok(()), Err);
         }
-        let woken = home.turn(until).map_err(|source| Error::System { operation: "wait for events".into(), source })?;
+        home.turn(until).map_err(|source| Error::System { operation: "wait for events".into(), source })?;
         for number in home.take_called() {
             if let Some(station) = stations.get_mut(number) {
                 station.called();
             }
-        }
-        for station in stations.iter_mut() {
-            station.woken(woken);
         }
     }
 }
@@ -315,11 +312,10 @@ mod tests {
     fn turn(station: &mut Station, home: &mut EventLoop, mut done: impl FnMut(&mut EventLoop) -> bool) {
         while !done(home) {
             let until = station.attend(home, &[]).unwrap();
-            let woken = home.turn(until).unwrap();
+            home.turn(until).unwrap();
             if home.take_called().count() > 0 {
                 station.called();
             }
-            station.woken(woken);
         }
     }
 

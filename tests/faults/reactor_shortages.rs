@@ -14,7 +14,7 @@ use crate::harness::{count, eventually, percentile, Watchdog};
 use crate::parent::Child;
 use crate::reactor_talk::EventTalk;
 use crate::scripted::LONGEST_BACK_OFF;
-use crate::shortages::{raise_descriptor_limit, RECOVERY};
+use crate::shortages::{raise_descriptor_limit, LOG_GAP, RECOVERY};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -53,7 +53,7 @@ fn t1_out_of_descriptors_a_loop_serves_on_and_accepts_by_its_timer() {
         assert!(spent < window / 20, "{role}: the loop computed for {spent:?} of {window:?}, {pinging:?} of it asked");
         assert!(stats.accept_errors - errors <= 8 + window.as_millis() as u64 / 100, "{role}: {stats:?} in {window:?}");
         assert!(stats.accept_errors > errors + 5, "{role}: it does not try: {stats:?}");
-        assert!(stats.log_lines >= 2 && stats.shortest_log_gap >= Duration::from_secs(1), "{role}: {stats:?}");
+        assert!(stats.log_lines >= 2 && stats.shortest_log_gap >= LOG_GAP, "{role}: {stats:?}");
         assert_eq!(stats.active, 20, "{role}: somebody was accepted: the limit is not where it should be");
         let typical = percentile(&mut answers, 50);
         assert!(typical < Duration::from_millis(50), "{role}: old clients wait {typical:?}");
@@ -102,6 +102,30 @@ fn t1_a_connection_that_ends_is_followed_by_a_try_at_once() {
         let shortest = waits.iter().min().unwrap();
         assert!(*shortest < LONGEST_BACK_OFF * 6 / 10, "{role}: {waits:?}");
     }
+}
+
+/// The loop's waker is for whatever other threads want of it. Only a connection that ends is a reason to try before the time.
+#[test]
+fn t1_a_loop_that_is_woken_for_something_else_does_not_try() {
+    let _watchdog = Watchdog::new();
+    let mut child = Child::start("reactor");
+    let mut chatty = child.connect();
+    chatty.ping();
+    child.obey(&format!("descriptors {}", child.lowest_free_descriptor()));
+    let mut queued = queue(&child, 1);
+    eventually(LIMIT, "the shortage shows", || child.stats().accept_errors > 0);
+    let (began, errors, mut heard) = (Instant::now(), child.stats().accept_errors, 0);
+    // Sent by a thread of the server's, a letter to the loop each.
+    chatty.say("broadcast 100").unwrap();
+    while began.elapsed() < Duration::from_secs(1) {
+        chatty.hear_bytes(1000);
+        heard += 10;
+    }
+    let (tries, window) = (child.stats().accept_errors - errors, began.elapsed());
+    assert!(heard > 500, "only {heard} letters: the test tests nothing");
+    assert!(tries <= 8 + window.as_millis() as u64 / 100, "{tries} tries in {window:?} with {heard} letters");
+    child.obey("descriptors all");
+    assert_eq!(queued[0].hear().unwrap(), "pong x");
 }
 
 /// A child whose accepts fail as strace is told: `ENFILE:when=1..5`.
@@ -275,7 +299,7 @@ fn t22_a_logger_that_blocks_is_called_once_a_second_however_much_goes_wrong() {
     assert_eq!(stats.panics, panics);
     assert!(panics > 100, "only {panics}: the loop is held up all the time");
     assert!(stats.log_lines >= 2 && stats.log_lines <= 2 + began.elapsed().as_secs(), "{stats:?}");
-    assert!(stats.shortest_log_gap >= Duration::from_secs(1), "{stats:?}");
+    assert!(stats.shortest_log_gap >= LOG_GAP, "{stats:?}");
     let typical = percentile(&mut answers, 50);
     assert!(typical < Duration::from_millis(50), "old clients wait {typical:?}");
 }
