@@ -19,6 +19,7 @@ mod client;
 mod harness;
 mod parent;
 mod peers;
+mod reactor_leaks;
 mod reactor_shortages;
 mod reactor_slow;
 mod reactor_stopping;

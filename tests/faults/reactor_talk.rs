@@ -94,6 +94,8 @@ impl EventTalk {
                 transport.write(b"bye\n");
                 transport.close();
             }
+            "" => {}
+            "abort" => transport.abort(),
             "panic" => panic!("as asked"),
             "panic-payload" => std::panic::panic_any(Bomb),
             "panic-locked" => {
