@@ -11,13 +11,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use socket2::SockRef;
+use proptest::test_runner::TestRunner;
+use socket2::{Domain, SockRef, Socket, Type};
 use socketserver::reactor::{Broadcaster, WriteStatus};
 use socketserver::{Protocol, ReactorTcpServer, Transport};
 use socketserver_properties::{config, Random};
 
 /// No case takes so long, however busy the machine is.
 const LONG: Duration = Duration::from_secs(30);
+
+/// How many cases are played at a time: small buffers have the system wait now and then.
+const AT_ONCE: u32 = 8;
 
 /// What a connection is for: the first byte that its client sends. Eight more are the seed of what happens there.
 const ECHO: u8 = b'e';
@@ -32,6 +36,10 @@ const KINDS: [u8; 4] = [ECHO, ECHO_BY_HANDLE, SOURCE, LISTENER];
 /// What a connection that listens is told when it is counted among those.
 const WELCOME: u8 = b'+';
 
+/// Writes of which some had to wait, and pauses in reading.
+static FULL: AtomicUsize = AtomicUsize::new(0);
+static PAUSED: AtomicUsize = AtomicUsize::new(0);
+
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut random = Random::new(seed);
     (0..length).map(|_| random.below(256) as u8).collect()
@@ -40,6 +48,10 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 /// How much a `SOURCE` of that seed sends.
 fn source_length(seed: u64) -> usize {
     seed as usize % 60_000
+}
+
+fn note(status: WriteStatus) {
+    FULL.fetch_add(usize::from(status != WriteStatus::Sent), Ordering::SeqCst);
 }
 
 /// Serves each connection as its first bytes say, with pauses, pieces and water marks at random.
@@ -96,7 +108,9 @@ impl Player {
         while !self.source.is_empty() {
             let piece = 1 + self.random.below(self.source.len().min(20_000));
             let piece: Vec<u8> = self.source.drain(..piece).collect();
-            if transport.write(&piece) == WriteStatus::AboveHighMark {
+            let status = transport.write(&piece);
+            note(status);
+            if status == WriteStatus::AboveHighMark {
                 return;
             }
         }
@@ -106,6 +120,7 @@ impl Player {
     fn echo(&mut self, transport: &mut Transport, mut data: &[u8]) {
         while !data.is_empty() {
             if self.random.below(15) == 0 {
+                PAUSED.fetch_add(1, Ordering::SeqCst);
                 transport.pause_reading();
                 transport.push_back(data);
                 transport.set_timeout(Duration::from_micros(50 + self.random.below(1_000) as u64)).unwrap();
@@ -113,7 +128,7 @@ impl Player {
             }
             let (piece, rest) = data.split_at(1 + self.random.below(data.len().min(5_000)));
             if self.kind() == ECHO {
-                transport.write(piece);
+                note(transport.write(piece));
             } else {
                 transport.handle().write(piece).unwrap();
             }
@@ -190,11 +205,15 @@ struct Client {
 
 impl Client {
     fn connect(address: SocketAddr, kind: u8, seed: u64, length: usize, buffer: Option<usize>) -> Client {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
+        let stream = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         if let Some(bytes) = buffer {
-            SockRef::from(&stream).set_send_buffer_size(bytes).unwrap();
+            stream.set_send_buffer_size(bytes).unwrap();
+            // Before the connection, which is when the window is agreed on.
+            stream.set_recv_buffer_size(bytes).unwrap();
         }
+        stream.connect(&address.into()).unwrap();
+        let stream = TcpStream::from(stream);
+        stream.set_nodelay(true).unwrap();
         stream.set_nonblocking(true).unwrap();
         let mut to_send = vec![kind];
         to_send.extend(seed.to_be_bytes());
@@ -353,11 +372,17 @@ fn play(case: &Case) {
     assert_eq!(tally, [peers, peers, 0, 0], "made, lost, with an error, callbacks that should not have been");
 }
 
-proptest! {
-    #![proptest_config(config())]
-
-    #[test]
-    fn nothing_is_lost_repeated_or_swapped(case in cases()) {
-        play(&case);
-    }
+#[test]
+fn nothing_is_lost_repeated_or_swapped() {
+    let many = config().cases;
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            let config = ProptestConfig { cases: many.div_ceil(AT_ONCE), failure_persistence: None, ..config() };
+            scope.spawn(|| TestRunner::new(config).run(&cases(), |case| Ok(play(&case))).unwrap());
+        }
+    });
+    let many = many as usize;
+    let (full, paused) = (FULL.load(Ordering::SeqCst), PAUSED.load(Ordering::SeqCst));
+    println!("{full} writes had to wait, {paused} times reading was paused");
+    assert!(full > many && paused > many, "in {many} cases: the buffers are too large, the test tests nothing");
 }
