@@ -379,7 +379,13 @@ fn nothing_is_lost_repeated_or_swapped() {
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             let config = ProptestConfig { cases: many.div_ceil(AT_ONCE), failure_persistence: None, ..config() };
-            scope.spawn(|| TestRunner::new(config).run(&cases(), |case| Ok(play(&case))).unwrap());
+            scope.spawn(|| {
+                let played = TestRunner::new(config).run(&cases(), |case| {
+                    play(&case);
+                    Ok(())
+                });
+                played.unwrap();
+            });
         }
     });
     let many = many as usize;
