@@ -326,7 +326,7 @@ mod tests {
         let address = server.local_addr();
         let mut station = server.into_reactor().stations.remove(0);
         let inbox = Inbox::new();
-        let mut home = EventLoop::new(Arc::clone(&inbox)).unwrap();
+        let mut home = EventLoop::new(Arc::clone(&inbox), 0).unwrap();
         station.open(0, &mut home, &[inbox]).unwrap();
         let mut client = std::net::TcpStream::connect(address).unwrap();
         client.write_all(b"x").unwrap();
