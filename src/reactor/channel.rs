@@ -180,11 +180,15 @@ impl Channel {
     /// The connection's timer has expired; what for is looked up now, because activity does not move it.
     pub(crate) fn timer(&mut self, turn: &mut Turn<'_>) -> Fate {
         self.transport.timing_changed = true;
-        if self.due().map_or(true, |due| due > turn.now) {
+        // The system reports room when a good part of its buffer is free, up to three quarters. A peer that reads slowly may take
+        // longer for that than the timeout; that it has read shows in what the system takes now.
+        self.transport.flush();
+        self.stamp(turn.now);
+        if matches!(self.transport.state, State::Broken(_)) || self.due().map_or(true, |due| due > turn.now) {
             return self.run(turn);
         }
         if self.lingers_until.is_some() {
-            return Fate::Gone;
+            return self.end(turn);
         }
         let address = || self.transport.link.peer.to_string();
         let settings = self.transport.settings();
