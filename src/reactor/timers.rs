@@ -35,11 +35,6 @@ impl<T> Timers<T> {
         Timers { heap: Vec::new(), entries: Arena::new() }
     }
 
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// How many there are, pending or expired.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
