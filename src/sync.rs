@@ -1,5 +1,5 @@
 //! The synchronisation primitives that [`crate::control`]'s gate is built on, in one place, so that the model checker's can stand
-//! here instead: `tests/models` compiles `control/gate.rs` again with a `sync` module of its own.
+//! here instead: `tests/models` compiles `control/gate.rs` and two others again with a `sync` module of its own.
 
 pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};

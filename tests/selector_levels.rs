@@ -492,3 +492,21 @@ fn whatever_has_gone_before_what_is_ready_is_reported() {
         }
     }
 }
+
+/// Urgent data is reported too, and so is a reset, to who waits for it alone.
+#[test]
+#[cfg(target_os = "linux")]
+fn urgent_data_is_reported_as_readable() {
+    let _watchdog = watchdog();
+    let (stream, peer) = tcp_pair();
+    let mut selector = Selector::new().unwrap();
+    let key = selector.register(stream, socketserver::mio::Interest::PRIORITY, ()).unwrap();
+    socket2::SockRef::from(&peer).send_out_of_band(b"!").unwrap();
+    assert_eq!(wait(&mut selector), [(key, "r")]);
+
+    let (stream, peer) = tcp_pair();
+    let mut selector = Selector::new().unwrap();
+    let key = selector.register(stream, socketserver::mio::Interest::PRIORITY, ()).unwrap();
+    selecting::reset(peer);
+    assert_eq!(wait(&mut selector), [(key, "r")]);
+}

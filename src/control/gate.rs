@@ -141,6 +141,11 @@ impl<T: Clone, W: Wake> Gate<T, W> {
         lock(&self.state).room_wanted = true;
     }
 
+    /// Whether the accepting side still waits for a request to end.
+    pub(crate) fn is_room_wanted(&self) -> bool {
+        lock(&self.state).room_wanted
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }

@@ -7,7 +7,7 @@ use mio::Token;
 /// Names something registered with a [`Selector`](crate::reactor::Selector): a source or a timer.
 ///
 /// A key is never given out again: that of a source which has been unregistered names nothing from then on, even where a
-/// newcomer has taken its place in memory. (The generation that sees to that has 32 bits, half a pointer on 32-bit systems.)
+/// newcomer has taken its place in memory. It means nothing to another selector, which may have something else under the same key. (The generation that sees to that has 32 bits, half a pointer on 32-bit systems.)
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     index: u32,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,10 @@ const BYTES_A_TURN: usize = 256 * 1024;
 /// goes on at the next.
 const NOTICES_A_TURN: usize = 8;
 
+/// How much is delivered at a stop before the protocol is told: all that had come, because no system keeps so much for a connection (Linux
+/// 6 MiB, unless set otherwise), and not without end where the peer goes on sending.
+const BYTES_BEFORE_STOP: usize = 32 * 1024 * 1024;
+
 /// A connection in its loop.
 pub(crate) struct Channel {
     // Dropped in this order: the descriptor goes first, because whoever waits for the slot may need it.
@@ -49,6 +54,8 @@ pub(crate) struct Channel {
     pub(crate) queued: bool,
     /// When it will have been closed for long enough; set once the protocol has gone.
     lingers_until: Option<Instant>,
+    /// The server is stopping, and the protocol is to be told so when what has come has been delivered, or so many bytes of it.
+    before_stop: Option<usize>,
 }
 
 /// What a loop lends to the connection whose turn it is.
@@ -85,6 +92,8 @@ pub(crate) enum Fate {
 enum Next {
     Read,
     Wait,
+    /// Nothing can come of waiting; the others have their turn first.
+    Later,
     Gone,
 }
 
@@ -110,6 +119,7 @@ impl Channel {
             watches_writing: false,
             queued: false,
             lingers_until: None,
+            before_stop: None,
         }
     }
 
@@ -163,23 +173,22 @@ impl Channel {
     pub(crate) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Fate {
         self.readable = true;
         self.queued = false;
-        if self.run(turn) == Fate::Gone {
-            return Fate::Gone;
-        }
-        if self.transport.is_open() {
-            self.call(Stage::ShuttingDown, |protocol, transport| protocol.shutting_down(transport));
-        }
+        self.before_stop = Some(BYTES_BEFORE_STOP);
         self.run(turn)
     }
 
     /// The connection's timer has expired; what for is looked up now, because activity does not move it.
     pub(crate) fn timer(&mut self, turn: &mut Turn<'_>) -> Fate {
         self.transport.timing_changed = true;
-        if self.due().map_or(true, |due| due > turn.now) {
+        // The system reports room when a good part of its buffer is free, up to three quarters. A peer that reads slowly may take
+        // longer for that than the timeout; that it has read shows in what the system takes now.
+        self.transport.flush();
+        self.stamp(turn.now);
+        if matches!(self.transport.state, State::Broken(_)) || self.due().map_or(true, |due| due > turn.now) {
             return self.run(turn);
         }
         if self.lingers_until.is_some() {
-            return Fate::Gone;
+            return self.end(turn);
         }
         let address = || self.transport.link.peer.to_string();
         let settings = self.transport.settings();
@@ -213,7 +222,7 @@ impl Channel {
     #[inline]
     fn run(&mut self, turn: &mut Turn<'_>) -> Fate {
         let usual = |channel: &Self| channel.transport.is_quiet() && !channel.transport.link.is_cut();
-        if !(usual(self) && self.readable) || self.queued || self.is_crowded(turn) {
+        if !(usual(self) && self.readable) || self.queued || self.before_stop.is_some() || self.is_crowded(turn) {
             return self.go_on(turn, 0, 0);
         }
         let bytes = self.read(turn);
@@ -228,9 +237,20 @@ impl Channel {
     #[inline(never)]
     fn go_on(&mut self, turn: &mut Turn<'_>, mut reads: usize, mut bytes: usize) -> Fate {
         let again = loop {
-            match self.settle(turn) {
+            let next = self.settle(turn);
+            match next {
                 Next::Gone => return self.end(turn),
+                Next::Wait | Next::Read
+                    if self.before_stop.is_some_and(|left| left == 0 || matches!(next, Next::Wait)) =>
+                {
+                    self.before_stop = None;
+                    if self.transport.is_open() {
+                        self.call(Stage::ShuttingDown, |protocol, transport| protocol.shutting_down(transport));
+                    }
+                    continue;
+                }
                 Next::Wait => break false,
+                Next::Later => break true,
                 Next::Read if reads >= READS_A_TURN || bytes >= BYTES_A_TURN => break true,
                 // It is being written to, or something has come, before the turn that it waits for.
                 Next::Read if self.queued => break true,
@@ -242,7 +262,9 @@ impl Channel {
                 Next::Read => {}
             }
             reads += 1;
-            bytes += self.read(turn);
+            let count = self.read(turn);
+            bytes += count;
+            self.before_stop = self.before_stop.map(|left| left.saturating_sub(count));
         };
         self.stamp(turn.now);
         if self.transport.write_buffer_size() > 0 && !self.watches_writing {
@@ -285,7 +307,13 @@ impl Channel {
             self.lose(Some(cut.into()));
             return Next::Gone;
         }
-        for _ in 0..NOTICES_A_TURN {
+        let mut notices = 0;
+        loop {
+            if notices == NOTICES_A_TURN {
+                // Whatever the last of them has brought about.
+                return Next::Later;
+            }
+            notices += 1;
             let limits = self.transport.settings().limits;
             let waiting = self.transport.write_buffer_size();
             match &self.transport.state {
@@ -456,6 +484,7 @@ impl Channel {
     /// Calls `connection_lost`, unless that has been done.
     fn say_lost(&mut self, error: Option<&io::Error>) {
         self.transport.state = State::Lost;
+        self.transport.link.over.store(true, Ordering::Relaxed);
         self.transport.give_up();
         let Channel { protocol: Some(protocol), transport, .. } = self else { return };
         if let Err(failure) = guarded(Stage::ConnectionLost, || protocol.connection_lost(transport, error)) {

@@ -8,6 +8,7 @@ use mio::Interest;
 
 use super::arena::Key;
 use super::ready::Ready;
+use crate::sys;
 
 /// A source or a timer, with the user's data.
 pub(super) struct Entry<T> {
@@ -57,7 +58,7 @@ impl<T> Entry<T> {
         let Kind::Source { interest, .. } = &self.kind else { return };
         // A hang-up or an error is for whoever waits, in whatever direction.
         let broken = event.is_error();
-        let readable = interest.is_readable() && (event.is_readable() || event.is_read_closed() || broken);
+        let readable = reads(*interest) && (event.is_readable() || event.is_read_closed() || broken);
         let writable = interest.is_writable() && (event.is_writable() || event.is_write_closed() || broken);
         if !readable && !writable {
             return;
@@ -71,4 +72,9 @@ impl<T> Entry<T> {
             }
         });
     }
+}
+
+/// Whether a source is reported as readable: urgent data is read too.
+pub(super) fn reads(interest: Interest) -> bool {
+    interest.is_readable() || sys::is_priority(interest)
 }

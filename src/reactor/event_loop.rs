@@ -57,14 +57,6 @@ enum Seat {
     Datagram(Box<DatagramSeat>),
 }
 
-/// What is to be told to the thread that waits in [`EventLoop::turn`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Woken {
-    /// By the poller's waker, among other things perhaps.
-    ByWaker,
-    Otherwise,
-}
-
 impl Drop for EventLoop {
     fn drop(&mut self) {
         // What was sent too late is dropped, which closes the connections among it.
@@ -117,6 +109,11 @@ impl EventLoop {
         self.seats.len() == 0
     }
 
+    #[cfg(test)]
+    pub(crate) fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
     /// Serves on a thread of its own, until told to finish.
     pub(crate) fn run(mut self) -> io::Result<()> {
         while !(self.finishing && self.is_empty()) {
@@ -129,14 +126,14 @@ impl EventLoop {
     }
 
     /// Waits until something happens or `until` has come, and sees to it.
-    pub(crate) fn turn(&mut self, until: Option<Instant>) -> io::Result<Woken> {
+    pub(crate) fn turn(&mut self, until: Option<Instant>) -> io::Result<()> {
         if self.again.is_empty() && self.inbox.may_wait() {
             self.poller.wait(earlier(until, self.timers.next()))?;
         } else {
             self.poller.look()?;
         }
         self.now = Instant::now();
-        let woken = self.see_to_events();
+        self.see_to_events();
         let mut again = std::mem::take(&mut self.again).into_iter();
         for key in again.by_ref() {
             self.serve(key, |channel, turn| {
@@ -153,16 +150,14 @@ impl EventLoop {
         }
         self.see_to_commands();
         self.see_to_timers();
-        Ok(woken)
+        Ok(())
     }
 
-    fn see_to_events(&mut self) -> Woken {
+    fn see_to_events(&mut self) {
         let EventLoop { poller, seats, timers, again, buffer, now, called, inbox, .. } = self;
-        let mut woken = Woken::Otherwise;
         for event in poller.events() {
             let token = event.token();
             if token == Poller::WAKER {
-                woken = Woken::ByWaker;
                 continue;
             }
             if token.0 > LAST_LISTENER - MOST_LISTENERS {
@@ -187,7 +182,6 @@ impl EventLoop {
                 settle(fate, key, seats, again, inbox);
             }
         }
-        woken
     }
 
     /// Has a connection do something, and sees to what becomes of it.

@@ -8,8 +8,9 @@ use std::thread::{self, ThreadId};
 use super::arena::Key;
 use super::arrival::Adoption;
 use super::house::House;
+pub(crate) use super::mailbox::Undelivered;
+use super::mailbox::{Alarm, Mailbox};
 use super::transport::Transport;
-use crate::sync::{lock, Mutex};
 
 /// How many bytes of broadcasts may wait for a loop to get to them. One that is a whole write buffer behind has a callback that holds
 /// it up; more would only be memory.
@@ -21,23 +22,12 @@ const MANY_BROADCAST: usize = 64 * 1024;
 
 /// Requests to a loop, in order. Sending one never waits; a loop that is busy looks by itself and needs no waking.
 pub(crate) struct Inbox {
-    state: Mutex<State>,
+    commands: Mailbox<Command, Arc<mio::Waker>>,
     /// Connections it serves or is about to.
     load: AtomicUsize,
     /// The loop's thread, once it has looked here, and the bytes that its own callbacks have broadcast since it last did.
     thread: OnceLock<ThreadId>,
     own: AtomicUsize,
-}
-
-struct State {
-    commands: Vec<Command>,
-    /// Bytes of broadcasts among them.
-    broadcast: usize,
-    /// The loop will look here before it waits.
-    awake: bool,
-    /// `None` before the loop runs and once it has ended.
-    waker: Option<Arc<mio::Waker>>,
-    closed: bool,
 }
 
 /// What can be asked of a loop.
@@ -64,20 +54,18 @@ pub(crate) struct Broadcast {
     pub(crate) filter: Option<Filter>,
 }
 
-/// A command that was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Undelivered {
-    /// Too much waits already.
-    Full,
-    /// The loop has ended.
-    Closed,
+impl Alarm for Arc<mio::Waker> {
+    fn ring(&self) {
+        if let Err(error) = self.wake() {
+            log::error!("cannot wake an event loop: {error}");
+        }
+    }
 }
 
 impl Inbox {
     pub(crate) fn new() -> Arc<Self> {
-        let state = State { commands: Vec::new(), broadcast: 0, awake: false, waker: None, closed: false };
         Arc::new(Inbox {
-            state: Mutex::new(state),
+            commands: Mailbox::new(MOST_BROADCAST),
             load: AtomicUsize::new(0),
             thread: OnceLock::new(),
             own: AtomicUsize::new(0),
@@ -86,38 +74,23 @@ impl Inbox {
 
     /// A loop is about to serve what is sent here.
     pub(crate) fn open(&self, waker: &Arc<mio::Waker>) {
-        lock(&self.state).waker = Some(Arc::clone(waker));
+        self.commands.open(Arc::clone(waker));
     }
 
     /// Nobody looks here any more.
     pub(crate) fn close(&self) -> Vec<Command> {
-        let mut state = lock(&self.state);
-        state.closed = true;
-        state.waker = None;
-        std::mem::take(&mut state.commands)
+        self.commands.close()
     }
 
+    /// What it did not take is given back.
     pub(crate) fn send(&self, command: Command) -> Result<(), (Undelivered, Command)> {
-        let mut state = lock(&self.state);
-        if state.closed {
-            return Err((Undelivered::Closed, command));
-        }
-        if let Command::Broadcast(broadcast) = &command {
-            let waiting = state.broadcast.saturating_add(broadcast.data.len());
-            if waiting > MOST_BROADCAST && state.broadcast > 0 {
-                return Err((Undelivered::Full, command));
-            }
-            state.broadcast = waiting;
-            if self.thread.get() == Some(&thread::current().id()) {
-                self.own.fetch_add(broadcast.data.len(), Ordering::Relaxed);
-            }
-        }
-        state.commands.push(command);
-        let wake = !std::mem::replace(&mut state.awake, true);
-        let waker = if wake { state.waker.clone() } else { None };
-        drop(state);
-        if let Some(Err(error)) = waker.map(|waker| waker.wake()) {
-            log::error!("cannot wake an event loop: {error}");
+        let weight = match &command {
+            Command::Broadcast(broadcast) => broadcast.data.len(),
+            _ => 0,
+        };
+        self.commands.send(command, weight)?;
+        if weight > 0 && self.thread.get() == Some(&thread::current().id()) {
+            self.own.fetch_add(weight, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -126,17 +99,12 @@ impl Inbox {
     pub(crate) fn take(&self, commands: &mut Vec<Command>) {
         self.thread.get_or_init(|| thread::current().id());
         self.own.store(0, Ordering::Relaxed);
-        let mut state = lock(&self.state);
-        state.awake = true;
-        state.broadcast = 0;
-        commands.append(&mut state.commands);
+        self.commands.take(commands);
     }
 
     /// Whether the loop may wait: nothing has been sent, and whatever will be wakes it.
     pub(crate) fn may_wait(&self) -> bool {
-        let mut state = lock(&self.state);
-        state.awake = !state.commands.is_empty();
-        !state.awake
+        self.commands.may_wait()
     }
 
     /// Whether so many broadcasts of the loop's own callbacks wait that they should go out before the next callback.

@@ -17,6 +17,8 @@ pub(crate) struct Link {
     pub(crate) peer: Address,
     pub(crate) id: u64,
     cut: AtomicBool,
+    /// The protocol has been told of its end; the socket may be kept for a while.
+    pub(crate) over: AtomicBool,
     /// Bytes that wait to be written: in the loop's inbox, and in the write buffer.
     pub(crate) sent: AtomicUsize,
     pub(crate) buffered: AtomicUsize,
@@ -39,6 +41,7 @@ impl Link {
             peer,
             id,
             cut: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             sent: AtomicUsize::new(0),
             buffered: AtomicUsize::new(0),
             limit: AtomicUsize::new(0),

@@ -34,6 +34,7 @@ mod framed;
 mod house;
 mod inbox;
 mod link;
+mod mailbox;
 mod protocol;
 #[allow(clippy::module_inception)] // the type's name is the module's
 mod reactor;

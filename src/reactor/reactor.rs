@@ -209,14 +209,11 @@ fn attend(stations: &mut [Station], home: &mut EventLoop, others: &[Arc<Inbox>])
         if stations.iter().all(Station::is_stopped) && home.is_empty() {
             return failed.map_or(Ok(()), Err);
         }
-        let woken = home.turn(until).map_err(|source| Error::System { operation: "wait for events".into(), source })?;
+        home.turn(until).map_err(|source| Error::System { operation: "wait for events".into(), source })?;
         for number in home.take_called() {
             if let Some(station) = stations.get_mut(number) {
                 station.called();
             }
-        }
-        for station in stations.iter_mut() {
-            station.woken(woken);
         }
     }
 }
@@ -290,5 +287,54 @@ impl Crew {
 impl fmt::Debug for Reactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reactor").field("servers", &self.handles()).field("workers", &self.workers).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::private::Sealed as _;
+    use super::*;
+    use crate::{Protocol, ReactorTcpServer, Transport};
+
+    #[derive(Clone)]
+    struct Farewell;
+
+    impl Protocol for Farewell {
+        fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+            transport.write(data);
+            transport.close();
+        }
+    }
+
+    /// Turns the loop until `done`.
+    fn turn(station: &mut Station, home: &mut EventLoop, mut done: impl FnMut(&mut EventLoop) -> bool) {
+        while !done(home) {
+            let until = station.attend(home, &[]).unwrap();
+            home.turn(until).unwrap();
+            if home.take_called().count() > 0 {
+                station.called();
+            }
+        }
+    }
+
+    /// Of a connection whose patience at the close came to its end, the timer was kept for ever.
+    #[test]
+    fn a_connection_takes_its_timer_with_it() {
+        let server = ReactorTcpServer::bind("127.0.0.1:0", Farewell).unwrap();
+        let address = server.local_addr();
+        let mut station = server.into_reactor().stations.remove(0);
+        let inbox = Inbox::new();
+        let mut home = EventLoop::new(Arc::clone(&inbox), 0).unwrap();
+        station.open(0, &mut home, &[inbox]).unwrap();
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        client.write_all(b"x").unwrap();
+        turn(&mut station, &mut home, |home| !home.is_empty());
+        assert_eq!(home.timers(), 1);
+        // It stays, so it is the loop that must end it.
+        turn(&mut station, &mut home, |home| home.is_empty());
+        assert_eq!(client.read(&mut [0; 2]).unwrap(), 1);
+        assert_eq!(home.timers(), 0);
     }
 }

@@ -7,7 +7,7 @@ use mio::event::Source;
 use mio::Interest;
 
 use super::arena::{Arena, Key};
-use super::entry::{Entry, Kind};
+use super::entry::{reads, Entry, Kind};
 use super::ready::Ready;
 use super::selector_waker::SelectorWaker;
 use super::timers::Timers;
@@ -74,7 +74,11 @@ const FIRST_EVENTS: usize = 256;
 ///
 /// # Sources
 /// mio's `TcpListener`, `TcpStream`, `UdpSocket`, on Unix also its `UnixListener`, `UnixStream`, `UnixDatagram`, and whatever
-/// else implements [`mio::event::Source`], several kinds in one selector. They must be non-blocking, as mio's are from the start.
+/// else implements [`mio::event::Source`], several kinds in one selector. They must be non-blocking, as mio's are from the start, and
+/// own their descriptor: one that is closed elsewhere while it is registered, and whose number a newcomer is given, is taken for the
+/// newcomer. What [`get_mut`](Selector::get_mut) gives is to be read from and written to, not to be replaced by another.
+///
+/// Urgent data (`Interest::PRIORITY`, on Linux) is reported as readable.
 ///
 /// # What level-triggering means for a listener
 /// One whose `accept` fails because no descriptor is left is still ready, and reported by every `select`: a loop that only tries again
@@ -118,28 +122,25 @@ impl<T> Selector<T> {
     /// Takes a source in, to be reported when it is ready for what `interest` says. Python's `register`.
     ///
     /// # Errors
-    /// [`Error::AlreadyRegistered`] where the same descriptor is registered here or the source elsewhere;
+    /// [`Error::AlreadyRegistered`] where the same descriptor is registered here, or one of mio's sockets elsewhere (which mio finds in
+    /// debug builds only);
     /// [`Error::SelectorClosed`]; [`Error::System`], such as for a regular file, which cannot be waited for. The source is dropped.
     pub fn register<S>(&mut self, source: S, interest: Interest, data: T) -> Result<Key>
     where
         S: Source + Send + 'static,
     {
         let poller = self.poller.as_ref().ok_or(Error::SelectorClosed)?;
-        let kind = Kind::Source { source: Box::new(source), interest };
-        let key = add(&mut self.entries, Entry { data, kind, found: None })?;
-        match self.entries.get_mut(key).map(|entry| &mut entry.kind) {
-            Some(Kind::Source { source, .. }) => match poller.registry().register(source, key.token(), interest) {
-                Ok(()) => Ok(key),
-                Err(error) => {
-                    self.entries.remove(key);
-                    Err(refused("register a source with the selector", error))
-                }
-            },
-            _ => Err(unknown(key)),
-        }
+        let mut source = Box::new(source);
+        let key = self.entries.next_key();
+        poller
+            .registry()
+            .register(&mut source, key.token(), interest)
+            .map_err(|error| refused("register a source with the selector", error))?;
+        let kind = Kind::Source { source, interest };
+        self.entries.insert_with(|_| Entry { data, kind, found: None }).ok_or_else(full)
     }
 
-    /// Has a source reported for something else from now on. Python's `modify`; to change the data, there is
+    /// Has a source reported for something else from now on; what it is reported for already asks nothing of the system. Python's `modify`; to change the data, there is
     /// [`data_mut`](Selector::data_mut), which asks nothing of the system.
     ///
     /// # Errors
@@ -257,7 +258,9 @@ impl<T> Selector<T> {
     /// [waker](Selector::waker) has ended the wait; the wait is never shorter than `timeout` otherwise, and an interruption by a signal
     /// does not begin it anew.
     ///
-    /// Errors and hang-ups are reported as readiness for what the source was registered for; the next read or write says what it is.
+    /// Errors and hang-ups are reported as readiness for what the source was registered for; the next read or write says what it is. A
+    /// source that the system does not know any more is reported by every `select`, until it is [removed](Selector::remove). Timers
+    /// that are due together come in the order of their times.
     ///
     /// # Errors
     /// [`Error::SelectorClosed`]; [`Error::System`] when the system refuses to wait.
@@ -273,7 +276,8 @@ impl<T> Selector<T> {
         loop {
             let poller = self.poller.as_mut().ok_or(Error::SelectorClosed)?;
             // A source has one event at a time on most systems, one for each direction on some.
-            poller.make_room(self.entries.len().saturating_mul(2));
+            let sources = self.entries.len().saturating_sub(self.timers.len());
+            poller.make_room(sources.saturating_mul(2));
             let until = earlier(deadline, self.timers.next());
             let waited =
                 if found.is_empty() && timeout != Some(Duration::ZERO) { poller.wait(until) } else { poller.look() };
@@ -315,7 +319,7 @@ impl<T> Selector<T> {
             let Some(entry) = self.entries.get_mut(key) else { continue };
             let Kind::Source { source, interest } = &mut entry.kind else { continue };
             if poller.registry().reregister(source, key.token(), *interest).is_err() {
-                entry.found = Some(Ready::source(key, interest.is_readable(), interest.is_writable()));
+                entry.found = Some(Ready::source(key, reads(*interest), interest.is_writable()));
                 broken.push(key);
             }
         }
@@ -403,7 +407,7 @@ impl<T> Selector<T> {
         self.entries.iter().map(|(key, entry)| (key, &entry.data))
     }
 
-    /// How many sources and timers there are.
+    /// How many sources and timers there are; a timer that has fired counts until the next `select`.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -440,10 +444,6 @@ impl<T> Selector<T> {
     fn poller(&self) -> Result<&Poller> {
         self.poller.as_ref().ok_or(Error::SelectorClosed)
     }
-}
-
-fn add<T>(entries: &mut Arena<Entry<T>>, entry: Entry<T>) -> Result<Key> {
-    entries.insert_with(|_| entry).ok_or_else(full)
 }
 
 /// The first instant of the series that is still to come.

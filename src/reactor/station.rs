@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::arrival::{Adoption, Arrival, EventListener};
 use super::datagram::DatagramSeat;
-use super::event_loop::{EventLoop, Woken};
+use super::event_loop::EventLoop;
 use super::house::House;
 use super::inbox::{Command, Inbox};
 use crate::address::Address;
@@ -102,16 +102,6 @@ impl Station {
         }
     }
 
-    /// The loop has been woken, perhaps because a place is free.
-    pub(crate) fn woken(&mut self, woken: Woken) {
-        if let (Door::Streams { acceptor, accepting, .. }, Woken::ByWaker) = (&mut self.door, woken) {
-            if acceptor.is_held_up() {
-                acceptor.something_ended();
-                *accepting = Accepting::Now;
-            }
-        }
-    }
-
     /// Sees to what is due: the stop, `service_actions`, accepting. Returns when it is to be called again at the latest.
     ///
     /// # Errors
@@ -126,6 +116,12 @@ impl Station {
         }
         let due = self.actions.as_mut().and_then(|actions| actions.run(&self.reception));
         let Door::Streams { house, acceptor, accepting } = &mut self.door else { return Ok(due) };
+        // Whoever ends wakes the loop. What for is asked of the gate: the waker serves others too, and where mio stands on poll(2) its
+        // event does not come if the loop was awake.
+        if acceptor.is_held_up() && !self.control.gate.is_room_wanted() {
+            acceptor.something_ended();
+            *accepting = Accepting::Now;
+        }
         if let Accepting::Later(until) = *accepting {
             match until {
                 Some(until) if until <= Instant::now() => {}
@@ -142,6 +138,8 @@ impl Station {
                 Ok(None)
             }
             Step::Fatal(source) => {
+                // So that nobody is looked for in its queue.
+                self.control.close_listener();
                 self.give_up(home, others);
                 Err(Error::Accept { address: self.control.address.to_string(), source })
             }

@@ -35,6 +35,11 @@ impl<T> Timers<T> {
         Timers { heap: Vec::new(), entries: Arena::new() }
     }
 
+    /// How many there are, pending or expired.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// `None` where there are too many.
     pub(crate) fn insert(&mut self, at: Instant, data: T) -> Option<Key> {
         let key = self.entries.insert_with(|_| Entry { data, place: NOWHERE })?;

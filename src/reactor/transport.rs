@@ -126,6 +126,8 @@ impl Transport {
         }
         let limits = self.settings().limits;
         if self.out.len().saturating_add(rest.len()) > limits.hard {
+            // Some of it may have been sent, with nothing else waiting.
+            self.link.socket.reset_at_close();
             self.state = State::Aborted(Some(
                 Error::WriteBufferFull { address: self.link.peer.to_string(), limit: limits.hard }.into(),
             ));
@@ -391,7 +393,11 @@ impl Transport {
 
     /// Whether what has come may be given to the protocol.
     pub(crate) fn is_delivering(&self) -> bool {
-        matches!(self.state, State::Open | State::Broken(_)) && !self.reading_paused
+        match self.state {
+            State::Open => !self.reading_paused && !self.is_held(),
+            State::Broken(_) => !self.reading_paused,
+            State::Closing | State::Aborted(_) | State::Lost => false,
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -83,7 +83,7 @@ impl TransportHandle {
 
     /// Whether the connection is over.
     pub fn is_closed(&self) -> bool {
-        self.link.strong_count() == 0
+        self.link().is_err()
     }
 
     fn send(&self, link: &Link, command: impl FnOnce(super::Key) -> Command) -> io::Result<()> {
@@ -95,7 +95,7 @@ impl TransportHandle {
     }
 
     fn link(&self) -> io::Result<Arc<Link>> {
-        self.link.upgrade().ok_or_else(|| self.over())
+        self.link.upgrade().filter(|link| !link.over.load(Ordering::Relaxed)).ok_or_else(|| self.over())
     }
 
     fn over(&self) -> io::Error {

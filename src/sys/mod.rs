@@ -137,6 +137,17 @@ pub(crate) const ACCEPTED_INHERIT: bool = cfg!(any(target_os = "linux", target_o
 pub(crate) const SHORT_READ_IS_LAST: bool =
     cfg!(all(any(target_os = "linux", target_os = "android"), not(mio_unsupported_force_poll_poll)));
 
+/// Whether urgent data is waited for, where mio knows such a thing. Its events are readable ones.
+pub(crate) fn is_priority(interest: mio::Interest) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return interest.is_priority();
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = interest;
+        false
+    }
+}
+
 /// How many descriptors this process may have open, where that can be read.
 pub(crate) fn descriptor_limit() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;

@@ -5,6 +5,9 @@
 // Each file of tests uses its own share of this, and Clippy lets tests unwrap and panic, but not the functions they share.
 #![allow(dead_code, unused_macros, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[macro_use]
+pub mod reactor;
+
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};

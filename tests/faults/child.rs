@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::unistd::{setgroups, setresgid, setresuid, Gid, Uid};
-use socketserver::server::{Builder, Dispatch, Listener, Running};
-use socketserver::{Connection, Overload, Server, ServerHandle, TcpServer, ThreadingTcpServer};
-use socketserver::{ThreadingUnixStreamServer, UnixStreamServer};
+use socketserver::server::{Builder, Listener, Running};
+use socketserver::{Connection, Overload, ReactorTcpServer, ReactorUnixServer, ServerHandle};
+use socketserver::{TcpServer, ThreadingTcpServer, ThreadingUnixStreamServer, UnixStreamServer};
 
+use crate::harness::eventually;
+use crate::reactor_talk::EventTalk;
 use crate::talk::Talk;
 
 /// The role, with its settings: `threading max=64 idle=100`.
@@ -30,17 +32,30 @@ fn child_server() {
     set_up_process(&settings);
     match settings.0.split_whitespace().next().unwrap_or_default() {
         "threading" => threading(&settings),
-        "sequential" => serve(settings.tune(TcpServer::builder()).bind(settings.address(), Talk).unwrap()),
+        "sequential" => {
+            serve(settings.tune(TcpServer::builder()).bind(settings.address(), Talk).unwrap().spawn().unwrap());
+        }
+        "reactor" => reactor(&settings),
         "threading-unix" => {
             let builder = settings.tune(ThreadingUnixStreamServer::builder()).idle_thread_timeout(settings.idle());
-            serve(builder.bind(settings.text("path").unwrap(), Talk).unwrap());
+            serve(builder.bind(settings.text("path").unwrap(), Talk).unwrap().spawn().unwrap());
         }
-        "unix" => serve(settings.tune(UnixStreamServer::builder()).bind(settings.text("path").unwrap(), Talk).unwrap()),
-        "binder" => crate::unix_paths::binder(),
+        "unix" => {
+            let builder = settings.tune(UnixStreamServer::builder());
+            serve(builder.bind(settings.text("path").unwrap(), Talk).unwrap().spawn().unwrap());
+        }
+        "reactor-unix" => {
+            let builder = settings.tune(ReactorUnixServer::builder()).workers(settings.workers());
+            let server = builder.bind(settings.text("path").unwrap(), EventTalk::default()).unwrap();
+            serve(started(settings.workers(), || server.spawn().unwrap()));
+        }
+        "binder" => crate::unix_paths::binder(settings.text("kind")),
+        "loops" => crate::reactor_shortages::loops(),
+        "churn-reactors" => crate::reactor_stopping::churn_servers(),
         "churn" => crate::stopping::churn_servers(),
         "ipv6-off" => crate::binding::ipv6_off(),
         "rebind" => crate::binding::rebind(),
-        "flood" => crate::binding::flood(),
+        "flood" => crate::binding::flood(settings.text("kind")),
         role => panic!("no such role: {role}"),
     }
     // No test has run here, so none shall be reported.
@@ -52,7 +67,43 @@ fn threading(settings: &Settings) {
     if settings.text("error-hook") == Some("panic") {
         builder = builder.handle_error(|_| panic!("the hook panics too"));
     }
-    serve(builder.bind(settings.address(), Talk).unwrap());
+    serve(builder.bind(settings.address(), Talk).unwrap().spawn().unwrap());
+}
+
+fn reactor(settings: &Settings) {
+    let mut builder = settings.tune(ReactorTcpServer::builder()).workers(settings.workers());
+    if settings.text("error-hook") == Some("panic") {
+        builder = builder.handle_error(|_| panic!("the hook panics too"));
+    }
+    let server = match settings.number("send-buffer") {
+        // Connections have their listener's.
+        Some(bytes) => {
+            let listener = std::net::TcpListener::bind(settings.address()).unwrap();
+            socket2::SockRef::from(&listener).set_send_buffer_size(usize::try_from(bytes).unwrap()).unwrap();
+            builder.from_listener(listener, EventTalk::default())
+        }
+        None => builder.bind(settings.address(), EventTalk::default()),
+    };
+    let server = server.unwrap();
+    serve(started(settings.workers(), || server.spawn().unwrap()));
+}
+
+/// Starts a server and waits until its event loops are there, so that the parent counts them among what there was at the start.
+fn started<A>(workers: usize, start: impl FnOnce() -> Running<A>) -> Running<A> {
+    let (descriptors, threads) = (entries("fd"), entries("task"));
+    // It stands on what each loop stands on.
+    let selector = socketserver::reactor::Selector::<()>::new().unwrap();
+    let each = entries("fd") - descriptors;
+    drop(selector);
+    let running = start();
+    eventually(Duration::from_secs(10), "the event loops are there", || {
+        entries("fd") >= descriptors + each * workers && entries("task") >= threads + workers
+    });
+    running
+}
+
+fn entries(folder: &str) -> usize {
+    std::fs::read_dir(format!("/proc/self/{folder}")).unwrap().count()
 }
 
 struct Settings(String);
@@ -79,7 +130,11 @@ impl Settings {
         self.millis("idle").unwrap_or(Duration::from_millis(100))
     }
 
-    fn tune<L: Listener<Request = Connection>, D: Dispatch>(&self, mut builder: Builder<L, D>) -> Builder<L, D> {
+    fn workers(&self) -> usize {
+        self.number("workers").map_or(1, |workers| usize::try_from(workers).unwrap())
+    }
+
+    fn tune<L: Listener<Request = Connection>, D>(&self, mut builder: Builder<L, D>) -> Builder<L, D> {
         if let Some(connections) = self.number("max") {
             builder = builder.max_connections(usize::try_from(connections).unwrap());
         }
@@ -122,8 +177,8 @@ pub(crate) fn tell(line: impl std::fmt::Display) {
     out.flush().unwrap();
 }
 
-fn serve<L: Listener<Request = Connection>, D: Dispatch>(server: Server<L, D>) {
-    let mut running = Some(server.spawn().unwrap());
+fn serve<A: Clone>(running: Running<A>) {
+    let mut running = Some(running);
     let handle = running.as_ref().map(Running::handle).unwrap();
     tell(format_args!("{} {}", std::process::id(), handle.local_addr()));
     for line in std::io::stdin().lock().lines() {
@@ -132,6 +187,7 @@ fn serve<L: Listener<Request = Connection>, D: Dispatch>(server: Server<L, D>) {
         match command {
             "stats" => tell_stats(&handle),
             "signals" => tell(SIGNALS.load(Ordering::Relaxed)),
+            "join" => tell(format_args!("{:?}", running.take().unwrap().join())),
             "stop" => tell(format_args!("{:?}", running.take().unwrap().stop().unwrap())),
             command => {
                 let done = obey(command, argument);

@@ -52,7 +52,14 @@ fn t3_a_client_that_resets_before_it_is_accepted() {
 #[test]
 fn t8_panics_end_their_own_request_alone() {
     let _watchdog = Watchdog::new();
-    for role in ["threading max=8", "sequential", "threading max=8 error-hook=panic"] {
+    for role in [
+        "threading max=8",
+        "sequential",
+        "threading max=8 error-hook=panic",
+        "reactor",
+        "reactor error-hook=panic",
+        "reactor workers=3",
+    ] {
         let panics = count(300, 10_000);
         let mut child = Child::start(role);
         let hook_panics = if role.contains("error-hook") { panics } else { 0 };
@@ -81,7 +88,7 @@ fn t9_resets_at_every_byte_of_a_request() {
     let mut request = b"take 8\n".to_vec();
     request.extend(pattern(0, 8));
     request.extend(b"send 100000\n");
-    for role in ["threading max=16", "sequential"] {
+    for role in ["threading max=16", "sequential", "reactor max=16", "reactor workers=2"] {
         let mut child = Child::start(role);
         let mut sent = 0;
         for _ in 0..count(10, 200) {
@@ -105,7 +112,7 @@ fn t9_resets_at_every_byte_of_a_request() {
 #[test]
 fn t10_a_client_that_has_ended_its_direction_gets_the_whole_answer() {
     let _watchdog = Watchdog::new();
-    for role in ["threading", "sequential"] {
+    for role in ["threading", "sequential", "reactor", "reactor workers=2"] {
         let mut child = Child::start(role);
         for _ in 0..count(2, 20) {
             let mut client = child.connect();
@@ -123,23 +130,27 @@ fn t10_a_client_that_has_ended_its_direction_gets_the_whole_answer() {
 fn t10_a_client_that_says_nothing_is_put_out_at_the_read_timeout() {
     let _watchdog = Watchdog::new();
     let timeout = Duration::from_millis(300);
-    let mut child = Child::start("threading read-timeout=300");
-    let mut clients: Vec<(Instant, Client)> = (0..20).map(|_| (Instant::now(), child.connect())).collect();
-    for (connected, client) in &mut clients {
-        client.expect_end();
-        let after = connected.elapsed();
-        assert!(after >= timeout && after < timeout + Duration::from_secs(2), "put out after {after:?}");
+    for role in ["threading read-timeout=300", "reactor read-timeout=300"] {
+        let mut child = Child::start(role);
+        let mut clients: Vec<(Instant, Client)> = (0..20).map(|_| (Instant::now(), child.connect())).collect();
+        for (connected, client) in &mut clients {
+            client.expect_end();
+            let after = connected.elapsed();
+            assert!(after >= timeout && after < timeout + Duration::from_secs(2), "{role}: put out after {after:?}");
+        }
+        drop(clients);
+        child.check_leaks();
     }
-    drop(clients);
-    child.check_leaks();
 }
 
 #[test]
 fn t11_an_answer_survives_input_that_nobody_reads() {
     let _watchdog = Watchdog::new();
     let folder = tempfile::tempdir().unwrap();
-    let unix = format!("threading-unix path={}", folder.path().join("socket").display());
-    for role in ["threading", "sequential", &unix] {
+    let unix = |kind: &str| format!("{kind} path={}", folder.path().join(kind).display());
+    for role in
+        ["threading", "sequential", &unix("threading-unix"), "reactor", "reactor workers=2", &unix("reactor-unix")]
+    {
         let mut child = Child::start(role);
         let junk = vec![b'j'; MIB];
         let mut lost = 0;

@@ -14,7 +14,10 @@ use crate::talk::Talk;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// What a server may take to serve again once it can: the longest back-off, with slack for a busy machine.
-const RECOVERY: Duration = Duration::from_millis(500);
+pub(crate) const RECOVERY: Duration = Duration::from_millis(500);
+
+/// The least between two lines: a second, less what passes between the decision to log and the logger on a busy machine.
+pub(crate) const LOG_GAP: Duration = Duration::from_millis(900);
 
 #[test]
 fn t1_out_of_descriptors_old_clients_are_served_and_new_ones_when_it_is_over() {
@@ -41,7 +44,7 @@ fn t1_out_of_descriptors_old_clients_are_served_and_new_ones_when_it_is_over() {
     let stats = child.stats();
     assert!(spent < window / 50, "the accept thread computed for {spent:?} of {window:?}");
     assert!(stats.accept_errors - errors <= 8 + window.as_millis() as u64 / 100, "{stats:?} in {window:?}");
-    assert!(stats.log_lines >= 2 && stats.shortest_log_gap >= Duration::from_secs(1), "{stats:?}");
+    assert!(stats.log_lines >= 2 && stats.shortest_log_gap >= LOG_GAP, "{stats:?}");
     assert_eq!(stats.active, 20, "somebody was accepted: the limit is not where it should be");
     let typical = percentile(&mut answers, 50);
     assert!(typical < Duration::from_millis(50), "old clients wait {typical:?}");

@@ -75,8 +75,13 @@ fn load(target: &Target, lasting: Duration) {
 #[test]
 fn t5_interruptions_harm_no_request_and_extend_no_timeout() {
     let _watchdog = Watchdog::new();
-    for signal in [Signal::SIGSTOP, Signal::SIGUSR1] {
-        let mut child = Child::start("threading");
+    for (role, signal) in [
+        ("threading", Signal::SIGSTOP),
+        ("threading", Signal::SIGUSR1),
+        ("reactor workers=2", Signal::SIGSTOP),
+        ("reactor", Signal::SIGUSR1),
+    ] {
+        let mut child = Child::start(role);
         child.obey("interruptible");
         let pid = child.pid;
         let disturb = || match signal {
@@ -93,7 +98,7 @@ fn t5_interruptions_harm_no_request_and_extend_no_timeout() {
             let after = began.elapsed();
             assert!(
                 after < Duration::from_millis(count(1500, 5000) as u64) + SLACK,
-                "{signal}: put out after {after:?}"
+                "{role}, {signal}: put out after {after:?}"
             );
         });
         if signal == Signal::SIGUSR1 {
@@ -101,7 +106,7 @@ fn t5_interruptions_harm_no_request_and_extend_no_timeout() {
             assert!(signals > 20, "only {signals} signals came");
         }
         let stats = child.stats();
-        assert_eq!((stats.handler_errors, stats.panics), (1, 0), "{signal}: only the silent one was in error");
+        assert_eq!((stats.handler_errors, stats.panics), (1, 0), "{role}, {signal}: only the silent one was in error");
         child.check_leaks();
     }
 }
@@ -109,7 +114,9 @@ fn t5_interruptions_harm_no_request_and_extend_no_timeout() {
 #[test]
 fn t5_interruptions_extend_neither_a_deadline_nor_a_write() {
     let _watchdog = Watchdog::new();
-    for role in ["threading deadline=700", "threading write-timeout=700"] {
+    for role in
+        ["threading deadline=700", "threading write-timeout=700", "reactor deadline=700", "reactor write-timeout=700"]
+    {
         let mut child = Child::start(role);
         let pid = child.pid;
         disturbed(
@@ -132,8 +139,8 @@ fn t5_interruptions_extend_neither_a_deadline_nor_a_write() {
 fn t19_a_write_to_nobody_with_sigpipe_in_its_default_disposition() {
     let _watchdog = Watchdog::new();
     let folder = tempfile::tempdir().unwrap();
-    let unix = format!("threading-unix path={}", folder.path().join("socket").display());
-    for role in ["threading", "sequential", &unix] {
+    let unix = |kind: &str| format!("{kind} path={}", folder.path().join(kind).display());
+    for role in ["threading", "sequential", &unix("threading-unix"), "reactor", &unix("reactor-unix")] {
         let mut child = Child::start(role);
         child.obey("default-sigpipe");
         let times = count(20, 200);
@@ -154,7 +161,12 @@ fn t19_a_write_to_nobody_with_sigpipe_in_its_default_disposition() {
 #[test]
 fn t20_a_program_that_outlives_the_server_keeps_neither_client_nor_port() {
     let _watchdog = Watchdog::new();
-    let mut child = Child::start(&format!("threading address={}", own_loopback()));
+    outlived("threading");
+    outlived("reactor");
+}
+
+fn outlived(role: &str) {
+    let mut child = Child::start(&format!("{role} address={}", own_loopback()));
     let mut client = child.connect();
     let program = Pid::from_raw(client.ask("exec").unwrap().parse().unwrap());
     // It sleeps for half a minute: if it held the connection, this would not end before.
@@ -174,7 +186,12 @@ fn t20_a_program_that_outlives_the_server_keeps_neither_client_nor_port() {
 #[test]
 fn t21_a_stop_longer_than_the_timeouts_cuts_nobody_who_has_kept_to_them() {
     let _watchdog = Watchdog::new();
-    let child = Child::start("threading read-timeout=600");
+    stopped_for_longer_than_the_timeout("threading read-timeout=600");
+    stopped_for_longer_than_the_timeout("reactor read-timeout=600");
+}
+
+fn stopped_for_longer_than_the_timeout(role: &str) {
+    let child = Child::start(role);
     let mut clients: Vec<Client> = (0..10).map(|_| child.connect()).collect();
     clients.iter_mut().for_each(Client::ping);
     child.signal(Signal::SIGSTOP);
@@ -224,13 +241,13 @@ fn an_idle_server_makes_no_system_call() {
     let found = std::process::Command::new("strace").arg("-V").output();
     assert!(found.is_ok(), "this test watches the server with strace: install the package `strace`");
     let folder = tempfile::tempdir().unwrap();
-    let roles = ["threading", "sequential", "threading-unix", "unix"];
+    let roles = ["threading", "sequential", "threading-unix", "unix", "reactor", "reactor workers=2", "reactor-unix"];
     let children: Vec<(Child, std::path::PathBuf)> = roles
         .iter()
         .map(|role| {
-            let calls = folder.path().join(format!("{role}.calls"));
+            let calls = folder.path().join(format!("{}.calls", role.replace(' ', "-")));
             let wrapper = ["strace", "-f", "-o", calls.to_str().unwrap()];
-            let path = folder.path().join(role);
+            let path = folder.path().join(format!("{}.socket", role.replace(' ', "-")));
             (Child::start_under(&wrapper, &format!("{role} path={}", path.display())), calls)
         })
         .collect();

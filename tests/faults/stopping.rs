@@ -19,9 +19,9 @@ use crate::talk::Talk;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// What a busy machine may add to a promised time.
-const SLACK: Duration = Duration::from_secs(2);
+pub(crate) const SLACK: Duration = Duration::from_secs(2);
 
-fn pause(random: &mut Random, most_micros: usize) {
+pub(crate) fn pause(random: &mut Random, most_micros: usize) {
     let micros = random.below(most_micros) as u64;
     let end = Instant::now() + Duration::from_micros(micros);
     while Instant::now() < end {
@@ -153,12 +153,12 @@ fn t24_a_stop_before_the_start_makes_the_start_return() {
 
 /// What the clients of a stopping server saw.
 #[derive(Debug, Default)]
-struct Seen {
-    complete: AtomicUsize,
+pub(crate) struct Seen {
+    pub(crate) complete: AtomicUsize,
     /// Closed or refused before the first byte of an answer.
-    unserved: AtomicUsize,
+    pub(crate) unserved: AtomicUsize,
     /// Ended in the middle of an answer, with an end of the file or an error.
-    cut: AtomicUsize,
+    pub(crate) cut: AtomicUsize,
 }
 
 /// Connects, asks and is answered until nobody listens any more.

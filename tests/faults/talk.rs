@@ -72,7 +72,7 @@ impl Handler for Talk {
 }
 
 /// A panic's payload that panics once more when it is dropped.
-struct Bomb;
+pub(crate) struct Bomb;
 
 impl Drop for Bomb {
     fn drop(&mut self) {
@@ -80,7 +80,7 @@ impl Drop for Bomb {
     }
 }
 
-fn lock() -> std::sync::MutexGuard<'static, u64> {
+pub(crate) fn lock() -> std::sync::MutexGuard<'static, u64> {
     let mut taken = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     *taken += 1;
     taken

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use nix::sys::stat::{umask, Mode};
 use socketserver::server::Running;
-use socketserver::{Address, Error, ThreadingUnixStreamServer};
+use socketserver::{Address, Error, ReactorUnixServer, ThreadingUnixStreamServer};
 
 use crate::child::tell;
 use crate::client::Client;
 use crate::harness::{count, eventually, Watchdog};
 use crate::parent::Child;
+use crate::reactor_talk::EventTalk;
 use crate::talk::Talk;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -165,8 +166,8 @@ fn t18_the_mode_is_the_one_asked_for_whatever_the_umask() {
     let _watchdog = Watchdog::new();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    let mut child = Child::start("binder");
-    for mask in ["000", "022", "077", "117", "777"] {
+    for (role, mask) in [("binder", "000"), ("binder", "022"), ("binder", "777"), ("binder kind=reactor", "022")] {
+        let mut child = Child::start(role);
         assert_eq!(child.ask(&format!("umask {mask}")), "done");
         for mode in ["600", "660", "666", "700", "777"] {
             assert_eq!(child.ask(&format!("bind {mode} {}", path.display())), "bound");
@@ -184,7 +185,7 @@ fn t18_of_two_servers_that_start_on_a_stale_path_exactly_one_has_it() {
     let _watchdog = Watchdog::new();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    let mut binders = [Child::start("binder"), Child::start("binder")];
+    let mut binders = [Child::start("binder"), Child::start("binder kind=reactor")];
     for round in 0..count(100, 1000) {
         if round % 2 == 0 {
             leave_stale(&path);
@@ -207,7 +208,7 @@ fn t18_a_server_that_closes_takes_no_successors_path_away() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let bind = format!("bind 600 {}", path.display());
-    let mut binders = [Child::start("binder"), Child::start("binder")];
+    let mut binders = [Child::start("binder kind=reactor"), Child::start("binder kind=reactor")];
     let mut met = 0;
     assert_eq!(binders[0].ask(&bind), "bound");
     for round in 0..count(500, 10_000) {
@@ -229,7 +230,7 @@ fn t18_a_server_that_closes_takes_no_successors_path_away() {
 }
 
 /// In a child: binds and drops servers as it is told to.
-pub(crate) fn binder() {
+pub(crate) fn binder(kind: Option<&str>) {
     let nowhere = std::env::temp_dir().join("no-server");
     tell(format_args!("{} {}", std::process::id(), nowhere.display()));
     let mut running = None;
@@ -243,8 +244,17 @@ pub(crate) fn binder() {
             }
             ["bind", mode, path] => {
                 let mode = u32::from_str_radix(mode, 8).unwrap();
-                let builder = ThreadingUnixStreamServer::builder().remove_stale(true).mode(mode);
-                match builder.bind(path, Talk).and_then(socketserver::Server::spawn) {
+                let bound = match kind {
+                    Some("reactor") => {
+                        let builder = ReactorUnixServer::builder().remove_stale(true).mode(mode);
+                        builder.bind(path, EventTalk::default()).and_then(|server| server.spawn())
+                    }
+                    _ => {
+                        let builder = ThreadingUnixStreamServer::builder().remove_stale(true).mode(mode);
+                        builder.bind(path, Talk).and_then(|server| server.spawn())
+                    }
+                };
+                match bound {
                     Ok(server) => {
                         running = Some(server);
                         tell("bound");

@@ -102,3 +102,22 @@ impl Read for Stuttering<'_> {
         Ok(length)
     }
 }
+
+/// Marsaglia's xorshift64*: the same numbers for the same seed, for what goes on behind a generated case.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// Of a seed.
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// Less than `limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % limit.max(1)
+    }
+}
