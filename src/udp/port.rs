@@ -12,6 +12,9 @@ use crate::sys;
 /// One wait in the kernel. Longer ones are made of several.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
+/// The longest wait that is ended to the tick (see [`kernel_timeout`]): 64 ticks of a millisecond, the shortest there are.
+const EXACT_WAIT: Duration = Duration::from_millis(60);
+
 /// What may have come for a port before it was connected. That takes a microsecond or two, so there is hardly ever any.
 const MOST_STRAYS: usize = 1024;
 
@@ -74,9 +77,9 @@ impl Port {
         sys::discard_waiting(&self.socket())
     }
 
-    /// Sends a datagram. Waits for room in the system's buffer, `within` that time; an interruption may end the wait early.
+    /// Sends a datagram. Waits for room in the system's buffer, `within` that time, or less.
     pub(super) fn send(&mut self, data: &[u8], within: Duration) -> io::Result<()> {
-        let timeout = rounded(within);
+        let timeout = kernel_timeout(within);
         if self.send_timeout != Some(timeout) {
             self.socket.set_write_timeout(Some(timeout))?;
             self.send_timeout = Some(timeout);
@@ -85,9 +88,9 @@ impl Port {
     }
 
     /// Waits `within` that time for a datagram, and says how many bytes of the buffer it took; a full buffer may mean that it was cut.
-    /// `None` where none has come yet, which an interruption may say early.
+    /// `None` where none has come yet, which may be said early.
     pub(super) fn receive(&mut self, buffer: &mut [u8], within: Duration) -> io::Result<Option<usize>> {
-        let timeout = rounded(within);
+        let timeout = kernel_timeout(within);
         if self.receive_timeout != Some(timeout) {
             self.socket.set_read_timeout(Some(timeout))?;
             self.receive_timeout = Some(timeout);
@@ -117,10 +120,16 @@ fn received(result: io::Result<usize>, buffer: &[u8]) -> io::Result<Option<usize
     }
 }
 
+/// What to set as the kernel's timeout for a wait, which may then end early and be gone on with.
+///
+/// Linux keeps such a timeout only to an eighth of it, because its timers lie on a wheel whose slots are the coarser the farther they
+/// are: five seconds end up to a quarter of a second late. So a long wait leaves an eighth to the next, until that is short.
+///
 /// Up to whole milliseconds, never to zero, which would be for ever. Systems count in such steps anyway, and so the same timeout is seldom
 /// set twice, whatever microseconds went by before.
-fn rounded(wait: Duration) -> Duration {
+fn kernel_timeout(wait: Duration) -> Duration {
     let wait = wait.min(LONGEST_WAIT);
+    let wait = if wait > EXACT_WAIT { wait - wait / 8 } else { wait };
     Duration::from_millis(wait.as_secs() * 1000 + u64::from(wait.subsec_millis()) + 1)
 }
 
@@ -129,17 +138,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_is_rounded_up_and_bounded() {
+    fn a_timeout_is_rounded_up_and_bounded() {
         let micros = Duration::from_micros;
         for (wait, expected) in [
             (Duration::ZERO, 1_000),
             (Duration::from_nanos(1), 1_000),
             (micros(999), 1_000),
-            (micros(249_001), 250_000),
-            (micros(249_999), 250_000),
-            (Duration::MAX, 3_600_001_000),
+            (micros(49_001), 50_000),
+            (micros(49_999), 50_000),
+            (micros(249_001), 218_000),
+            (micros(249_020), 218_000),
+            (Duration::MAX, 3_150_001_000),
         ] {
-            assert_eq!(rounded(wait), micros(expected), "{wait:?}");
+            assert_eq!(kernel_timeout(wait), micros(expected), "{wait:?}");
+        }
+    }
+
+    /// With a kernel that is late by an eighth, and with one that is never late.
+    #[test]
+    fn a_wait_ends_in_time_and_takes_few_calls() {
+        for lateness in [0, 125] {
+            for seconds in [0.01, 0.06, 0.07, 0.25, 1.0, 5.0, 3600.0] {
+                let wait = Duration::from_secs_f64(seconds);
+                let (mut waited, mut calls) = (Duration::ZERO, 0);
+                while waited < wait {
+                    let timeout = kernel_timeout(wait - waited);
+                    waited += timeout + timeout * lateness / 1000;
+                    calls += 1;
+                }
+                assert!(waited - wait <= Duration::from_millis(9), "{wait:?}: {waited:?}");
+                assert!(calls <= 8, "{wait:?}: {calls}");
+            }
         }
     }
 }
