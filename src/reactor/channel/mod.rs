@@ -171,6 +171,16 @@ impl Channel {
         self.run(turn)
     }
 
+    pub(crate) fn pause_reading(&mut self, turn: &mut Turn<'_>) -> Fate {
+        self.transport.pause_reading();
+        self.run(turn)
+    }
+
+    pub(crate) fn resume_reading(&mut self, turn: &mut Turn<'_>) -> Fate {
+        self.transport.resume_reading();
+        self.run(turn)
+    }
+
     /// The server is stopping. What has come so far is delivered first.
     pub(crate) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Fate {
         self.readable = true;
