@@ -2,10 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::{Events, Poll, Registry, Token, Waker};
+
+use crate::sys;
+
+/// How long one wait takes at the most where mio stands on poll(2): there it can lose a wake that comes while it takes note of a
+/// registration (mio 1.2), and nobody would ever come again.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// mio's poll, with the rules that every wait here keeps to: an interruption begins no wait anew, no wait ends early, and another
 /// thread can end any.
@@ -46,13 +52,19 @@ impl Poller {
         }
     }
 
-    /// Waits until something happens, or `until` has come; `None` is for ever.
+    /// Waits until something happens, or `until` has come; `None` is for ever. Where mio can lose a wake, it may end for nothing too.
     pub(crate) fn wait(&mut self, until: Option<Instant>) -> io::Result<()> {
         loop {
-            let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let mut timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if !sys::EVENTS_REARM {
+                timeout = Some(timeout.map_or(LONGEST_WAIT, |timeout| timeout.min(LONGEST_WAIT)));
+            }
             match self.poll.poll(&mut self.events, timeout) {
                 // A system that rounds a timeout down would end the wait early.
-                Ok(()) if self.events.is_empty() && until.map_or(true, |until| Instant::now() < until) => {}
+                Ok(())
+                    if sys::EVENTS_REARM
+                        && self.events.is_empty()
+                        && until.map_or(true, |until| Instant::now() < until) => {}
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -62,7 +74,7 @@ impl Poller {
 
     /// Looks what has happened, without waiting.
     pub(crate) fn look(&mut self) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, Some(std::time::Duration::ZERO)) {
+        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 self.events.clear();
                 Ok(())

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use common::reactor::{fill, serving, until_lost, Probe, ReactorKind, Told};
+use common::reactor::{fill, flood, serving, until_lost, Probe, ReactorKind, Told};
 use common::{failures, read_byte, receive, Served, LONG};
 use socket2::Socket;
 use socketserver::reactor::WriteStatus;
@@ -313,15 +313,16 @@ fn after_notices<K: ReactorKind>(most: usize, act: fn(&mut Transport)) -> Vec<To
     let notices = AtomicUsize::new(0);
     let (probe, told) = Probe::new(move |told, transport| match told {
         Told::Made => {
-            fill(transport);
-            transport.write(&[b'.'; 32 * 1024]);
+            flood(transport);
+            // So that the request is read.
+            transport.set_write_buffer_limits(64 << 20, 0).unwrap();
         }
         Told::Data(_) => transport.set_write_buffer_limits(0, 0).unwrap(),
         Told::PauseWriting | Told::ResumeWriting => {
             if notices.fetch_add(1, Ordering::SeqCst) + 1 >= most {
                 return act(transport);
             }
-            let mark = if *told == Told::PauseWriting { 1 << 20 } else { 0 };
+            let mark = if *told == Told::PauseWriting { 64 << 20 } else { 0 };
             transport.set_write_buffer_limits(mark, mark).unwrap();
         }
         _ => {}

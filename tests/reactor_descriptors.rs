@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use common::reactor::{fill, serving, Echo, Probe, ReactorKind, ReactorTcp, ReactorTcpWorkers, ReactorUnix, Told};
+use common::reactor::{flood, serving, Echo, Probe, ReactorKind, ReactorTcp, ReactorTcpWorkers, ReactorUnix, Told};
 use common::{eventually, read_byte, receive, watchdog};
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 use socketserver::{Error, Overload, ReactorTcpServer};
@@ -122,7 +122,7 @@ fn panics_cuts_and_rejections_leak_nothing() {
             }
             let (probe, told) = Probe::new(|told, transport| {
                 if *told == Told::Made {
-                    fill(transport);
+                    flood(transport);
                 }
             });
             let builder = K::builder().drain_timeout(Duration::ZERO).handle_error(|_| {});

@@ -215,8 +215,7 @@ fn answering_megabytes<K: ReactorKind>(script: impl Fn(&Told, &mut Transport) + 
         match told {
             Told::Made => transport.set_write_buffer_hard_limit(2 * MEGABYTES).unwrap(),
             Told::Data(_) => {
-                let status = transport.write(&pattern(MEGABYTES));
-                assert_eq!(status, WriteStatus::AboveHighMark);
+                transport.write(&pattern(MEGABYTES));
             }
             _ => {}
         }

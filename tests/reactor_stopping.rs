@@ -11,7 +11,7 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use common::reactor::{fill, lost, narrow, pattern, serving, until_lost, Echo, Probe, ReactorKind, Told};
+use common::reactor::{flood, lost, narrow, pattern, serving, until_lost, Echo, Probe, ReactorKind, Told};
 use common::{eventually, failures, read_all, read_byte, receive, LONG};
 use socketserver::{Error, Protocol, Transport};
 
@@ -269,11 +269,11 @@ fn a_connection_that_stays_open_is_cut_at_the_deadline<K: ReactorKind>() {
 
 fn a_peer_that_does_not_read_is_cut_at_the_deadline<K: ReactorKind>() {
     is_cut::<K>(SHORT, |transport| {
-        fill(transport);
+        flood(transport);
     });
     // One that is in the middle of its close.
     is_cut::<K>(SHORT, |transport| {
-        fill(transport);
+        flood(transport);
         transport.close();
     });
 }

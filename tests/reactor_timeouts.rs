@@ -10,7 +10,7 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use common::reactor::{fill, lost, narrow, pattern, serving, until_lost, Probe, ReactorKind, Told};
+use common::reactor::{flood, lost, narrow, pattern, serving, until_lost, Probe, ReactorKind, Told};
 use common::{failures, own_address, read_byte, receive, run, Place, LONG};
 use socketserver::{Error, Phase, Protocol, ReactorTcpServer, Transport};
 
@@ -183,11 +183,11 @@ fn a_peer_that_takes_nothing_is_given_up<K: ReactorKind>() {
     for by_builder in [true, false] {
         let (watched, phases) = Watched::new(if by_builder {
             |transport| {
-                fill(transport);
+                flood(transport);
             }
         } else {
             |transport| {
-                fill(transport);
+                flood(transport);
                 transport.set_write_timeout(SOON).unwrap();
             }
         });
@@ -204,7 +204,7 @@ fn a_peer_that_takes_nothing_is_given_up<K: ReactorKind>() {
 
 fn a_close_that_gets_nowhere_is_given_up<K: ReactorKind>() {
     let (watched, phases) = Watched::new(|transport| {
-        fill(transport);
+        flood(transport);
         transport.close();
     });
     let served = serving(K::bind(K::builder().write_timeout(SOON).handle_error(|_| {}), watched));

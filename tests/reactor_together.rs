@@ -287,3 +287,23 @@ fn a_callback_of_one_can_stop_another() {
         running.stop().unwrap();
     });
 }
+
+#[test]
+fn stopping_one_of_two_udp_servers_leaves_the_other() {
+    run(|| {
+        let mut reactor = Reactor::new();
+        let servers: Vec<ReactorUdp> =
+            (0..2).map(|_| ReactorUdp::bind(own_address(), EchoDatagrams).unwrap()).collect();
+        let addresses: Vec<SocketAddr> = servers.iter().map(ReactorUdp::local_addr).collect();
+        for server in servers {
+            reactor.add(server);
+        }
+        let handles = reactor.handles();
+        let running = reactor.spawn().unwrap();
+        echoes(addresses[0]);
+        handles[0].shutdown();
+        eventually("it is closed", || UdpSocket::bind(addresses[0]).is_ok());
+        echoes(addresses[1]);
+        running.stop().unwrap();
+    });
+}

@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::reactor::{fill, lost, narrow, read_out, serving, until_lost, Echo, Probe, ReactorKind, Told};
+use common::reactor::{fill, flood, lost, narrow, read_out, serving, until_lost, Echo, Probe, ReactorKind, Told};
 use common::{failures, read_all, read_byte, receive, Place, LONG};
 use socketserver::reactor::WriteStatus;
 use socketserver::{Error, Phase, Protocol, Transport};
@@ -82,7 +82,7 @@ fn what_is_thrown_away_does_not_look_like_the_whole_answer<K: ReactorKind>() {
         // Too much in pieces.
         |transport| while transport.write(&[b'.'; 50_000]) != WriteStatus::Closed {},
         |transport| {
-            fill(transport);
+            flood(transport);
             transport.set_write_timeout(SOON).unwrap();
         },
     ];

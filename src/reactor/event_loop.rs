@@ -219,6 +219,8 @@ impl EventLoop {
                 }),
                 Command::Close(key) => self.serve(key, Channel::close),
                 Command::Abort(key) => self.serve(key, Channel::abort),
+                Command::PauseReading(key) => self.serve(key, Channel::pause_reading),
+                Command::ResumeReading(key) => self.serve(key, Channel::resume_reading),
                 Command::Broadcast(broadcast) => self.broadcast(&broadcast),
                 Command::Stop(house) => self.stop(&house),
                 Command::Finish => self.finishing = true,

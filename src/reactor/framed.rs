@@ -21,7 +21,7 @@ pub trait MessageProtocol: Send + 'static {
     fn message_received(&mut self, transport: &mut Transport, message: &[u8]);
 
     /// The peer has broken the limit or the form, so that nothing it sends can be understood any more. The default gives the connection
-    /// up, with [`Error::Framing`]; a protocol of your own may say something first, and close.
+    /// up, with [`Error::Framing`]; a protocol of your own may say something first. The connection closes in any case.
     fn framing_failed(&mut self, transport: &mut Transport, error: FramingError) {
         let address = transport.peer_addr().to_string();
         transport.fail(Error::Framing { address, source: error });
@@ -87,6 +87,12 @@ impl<D: Decoder, P: MessageProtocol> Framed<D, P> {
     pub fn new(decoder: D, protocol: P) -> Self {
         Framed { decoder, protocol }
     }
+
+    fn fail(&mut self, transport: &mut Transport, error: FramingError) {
+        self.protocol.framing_failed(transport, error);
+        // Where the next message begins is not known.
+        transport.close();
+    }
 }
 
 impl<D: Decoder + Send + 'static, P: MessageProtocol> Protocol for Framed<D, P> {
@@ -99,7 +105,7 @@ impl<D: Decoder + Send + 'static, P: MessageProtocol> Protocol for Framed<D, P> 
             match self.decoder.decode(&mut data) {
                 Ok(Some(message)) => self.protocol.message_received(transport, message),
                 Ok(None) => return,
-                Err(error) => return self.protocol.framing_failed(transport, error),
+                Err(error) => return self.fail(transport, error),
             }
         }
         // Paused in the middle: the rest comes back when it goes on.
@@ -110,7 +116,7 @@ impl<D: Decoder + Send + 'static, P: MessageProtocol> Protocol for Framed<D, P> 
         match self.decoder.finish() {
             Ok(Some(message)) => self.protocol.message_received(transport, message),
             Ok(None) => {}
-            Err(error) => return self.protocol.framing_failed(transport, error),
+            Err(error) => return self.fail(transport, error),
         }
         if !transport.is_closing() {
             self.protocol.eof_received(transport);

@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Write(Key, Box<[u8]>),
     Close(Key),
     Abort(Key),
+    PauseReading(Key),
+    ResumeReading(Key),
     Broadcast(Arc<Broadcast>),
     /// That server is stopping.
     Stop(Arc<House>),

@@ -57,7 +57,7 @@ pub trait Protocol: Send + 'static {
     /// The write buffer has risen above its high mark. A producer stops until [`resume_writing`](Protocol::resume_writing).
     fn pause_writing(&mut self, transport: &mut Transport) {}
 
-    /// The write buffer has drained to its low mark.
+    /// The write buffer has drained to its low mark. (Reading goes on earlier, below the high one.)
     fn resume_writing(&mut self, transport: &mut Transport) {}
 
     /// Nothing has come or gone for the timeout. The default gives the connection up, with
@@ -77,7 +77,8 @@ pub trait Protocol: Send + 'static {
     }
 
     /// The connection is over: `None` after a [`close`](Transport::close) or an [`abort`](Transport::abort) of this side's, otherwise
-    /// why. Called once, last, also after a panic. What is written now is dropped.
+    /// why; after a panic in a callback, an error of kind [`Other`](io::ErrorKind::Other) that names it. Called once, last. What is
+    /// written now is dropped.
     ///
     /// Errors are told to `handle_error` too, so a protocol that is not interested loses nothing.
     fn connection_lost(&mut self, transport: &mut Transport, error: Option<&io::Error>) {}

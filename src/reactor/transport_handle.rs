@@ -81,6 +81,24 @@ impl TransportHandle {
         self.send(&*self.link()?, Command::Abort)
     }
 
+    /// Delivers nothing more, once the connection's loop has come to it, as [`Transport::pause_reading`](super::Transport::pause_reading)
+    /// does.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotConnected`] when the connection is over.
+    pub fn pause_reading(&self) -> io::Result<()> {
+        self.send(&*self.link()?, Command::PauseReading)
+    }
+
+    /// Delivers again, as [`Transport::resume_reading`](super::Transport::resume_reading) does: for a thread that has done the work for
+    /// which a callback has paused.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotConnected`] when the connection is over.
+    pub fn resume_reading(&self) -> io::Result<()> {
+        self.send(&*self.link()?, Command::ResumeReading)
+    }
+
     /// Whether the connection is over.
     pub fn is_closed(&self) -> bool {
         self.link().is_err()

@@ -137,6 +137,21 @@ pub(crate) const ACCEPTED_INHERIT: bool = cfg!(any(target_os = "linux", target_o
 pub(crate) const SHORT_READ_IS_LAST: bool =
     cfg!(all(any(target_os = "linux", target_os = "android"), not(mio_unsupported_force_poll_poll)));
 
+/// Whether a descriptor is reported again by itself when there is something new, as by epoll(7) and kqueue(2), however it was read in
+/// between. Elsewhere mio has to see that nothing was left, so everything goes through its types.
+pub(crate) const EVENTS_REARM: bool = cfg!(all(
+    any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "dragonfly",
+        target_vendor = "apple"
+    ),
+    not(mio_unsupported_force_poll_poll)
+));
+
 /// Whether urgent data is waited for, where mio knows such a thing. Its events are readable ones.
 pub(crate) fn is_priority(interest: mio::Interest) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]

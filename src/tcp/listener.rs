@@ -104,14 +104,12 @@ impl TcpListener {
         Ok((stream, canonical(peer)))
     }
 
-    #[cfg(not(windows))]
     fn accept_socket(&self) -> io::Result<(Socket, SockAddr)> {
-        accept(&SockRef::from(&self.socket))
-    }
-
-    /// Through mio, which on Windows reports readiness again only when it has seen that there was nothing left.
-    #[cfg(windows)]
-    fn accept_socket(&self) -> io::Result<(Socket, SockAddr)> {
+        #[cfg(not(windows))]
+        if sys::EVENTS_REARM {
+            return accept(&SockRef::from(&self.socket));
+        }
+        // Elsewhere through mio, which reports readiness again only when it has seen that there was nothing left.
         let (stream, peer) = self.socket.accept()?;
         let socket = Socket::from(std::net::TcpStream::from(stream));
         socket.set_nonblocking(false)?;

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::server::{AcceptError, Listener, Readiness};
 use crate::socket_listener::{accept, listen, BindOptions};
 use crate::socket_stream::{KernelTimeouts, SocketStream};
+use crate::sys;
 
 /// A Unix socket that listens, as a server's [`Listener`]. Made by `bind`, or of one of std's.
 #[derive(Debug)]
@@ -79,8 +80,17 @@ impl Listener for UnixListener {
     }
 
     fn accept(&mut self, context: &RequestContext) -> Result<Connection, AcceptError> {
-        let (socket, peer) = accept(&SockRef::from(&self.socket))?;
-        let stream = SocketStream::new(std::os::unix::net::UnixStream::from(socket), KernelTimeouts::default());
-        Ok(Connection::new(context, Arc::new(stream), Address::from_system(&peer)))
+        let (socket, peer) = if sys::EVENTS_REARM {
+            let (socket, peer) = accept(&SockRef::from(&self.socket))?;
+            (std::os::unix::net::UnixStream::from(socket), Address::from_system(&peer))
+        } else {
+            // mio has to see that nothing is left before it reports readiness again.
+            let (stream, peer) = self.accept_stream()?;
+            let socket = std::os::unix::net::UnixStream::from(std::os::fd::OwnedFd::from(stream));
+            socket.set_nonblocking(false)?;
+            (socket, peer)
+        };
+        let stream = SocketStream::new(socket, KernelTimeouts::default());
+        Ok(Connection::new(context, Arc::new(stream), peer))
     }
 }

@@ -282,7 +282,7 @@ pub fn lost(told: &Receiver<Told>) -> Option<(io::ErrorKind, String)> {
 }
 
 /// Writes until the system takes no more, in pieces that leave the buffer below its default high mark. Returns how much was written,
-/// which is more than waits now.
+/// which is more than waits now. A busy system may take the rest when this callback has returned.
 pub fn fill(transport: &mut Transport) -> usize {
     let mut written = 0;
     loop {
@@ -294,6 +294,13 @@ pub fn fill(transport: &mut Transport) -> usize {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Writes more than any system takes for a peer that does not read, however late it gets round to moving what it has taken: much waits, and
+/// goes on waiting.
+pub fn flood(transport: &mut Transport) {
+    transport.set_write_buffer_hard_limit(64 << 20).unwrap();
+    assert_eq!(transport.write(&vec![b'.'; 16 << 20]), WriteStatus::AboveHighMark);
 }
 
 /// A client that takes little before it reads.

@@ -242,6 +242,7 @@ fn t7_never_more_connections_than_the_ceiling_and_everybody_is_served() {
     for role in ["reactor", "reactor workers=3"] {
         let mut child = Child::start(&format!("{role} max={limit}"));
         let waiting = queue(&child, clients);
+        eventually(LIMIT, "all places are taken", || child.stats().active == limit as u64);
         let mut most = 0;
         for (number, mut client) in waiting.into_iter().enumerate() {
             if number % 20 == 0 {
@@ -250,7 +251,7 @@ fn t7_never_more_connections_than_the_ceiling_and_everybody_is_served() {
             assert_eq!(client.hear().unwrap(), "pong x");
         }
         let stats = child.stats();
-        assert_eq!(most, limit as u64, "{role}");
+        assert!(most <= limit as u64, "{role}: {most} at once");
         assert_eq!((stats.accepted, stats.rejected, stats.accept_errors), (clients as u64, 0, 0), "{role}");
         child.check_leaks();
     }

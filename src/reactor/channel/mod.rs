@@ -1,10 +1,12 @@
 //! [`Channel`]: a connection and its protocol, from one event to the next.
 
+mod timing;
+
 use std::io;
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::{Interest, Registry};
 
@@ -15,9 +17,9 @@ use super::link::Link;
 use super::protocol::Protocol;
 use super::timers::Timers;
 use super::transport::{State, Transport};
-use crate::clock::{after, earlier};
-use crate::connection::{DEFAULT_WRITE_TIMEOUT, LINGER};
-use crate::error::{Error, Phase};
+use crate::clock::after;
+use crate::connection::LINGER;
+use crate::error::Error;
 use crate::server::{guarded, Admission, Cause, Failure, Slot, Stage};
 use crate::sys;
 
@@ -169,42 +171,21 @@ impl Channel {
         self.run(turn)
     }
 
+    pub(crate) fn pause_reading(&mut self, turn: &mut Turn<'_>) -> Fate {
+        self.transport.pause_reading();
+        self.run(turn)
+    }
+
+    pub(crate) fn resume_reading(&mut self, turn: &mut Turn<'_>) -> Fate {
+        self.transport.resume_reading();
+        self.run(turn)
+    }
+
     /// The server is stopping. What has come so far is delivered first.
     pub(crate) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Fate {
         self.readable = true;
         self.queued = false;
         self.before_stop = Some(BYTES_BEFORE_STOP);
-        self.run(turn)
-    }
-
-    /// The connection's timer has expired; what for is looked up now, because activity does not move it.
-    pub(crate) fn timer(&mut self, turn: &mut Turn<'_>) -> Fate {
-        self.transport.timing_changed = true;
-        // The system reports room when a good part of its buffer is free, up to three quarters. A peer that reads slowly may take
-        // longer for that than the timeout; that it has read shows in what the system takes now.
-        self.transport.flush();
-        self.stamp(turn.now);
-        if matches!(self.transport.state, State::Broken(_)) || self.due().map_or(true, |due| due > turn.now) {
-            return self.run(turn);
-        }
-        if self.lingers_until.is_some() {
-            return self.end(turn);
-        }
-        let address = || self.transport.link.peer.to_string();
-        let settings = self.transport.settings();
-        if self.transport.deadline.is_some_and(|deadline| deadline <= turn.now) {
-            let after = settings.deadline.unwrap_or_default();
-            let error = Error::Timeout { phase: Phase::Request, address: address(), after };
-            self.transport.fail(error);
-        } else if self.write_due().is_some_and(|due| due <= turn.now) {
-            let after = settings.write_timeout.unwrap_or(DEFAULT_WRITE_TIMEOUT);
-            let error = Error::Timeout { phase: Phase::Write, address: address(), after };
-            self.transport.fail(error);
-        } else {
-            // Whoever does not close has the same time again.
-            self.transport.last_active = turn.now;
-            self.call(Stage::TimedOut, |protocol, transport| protocol.timed_out(transport));
-        }
         self.run(turn)
     }
 
@@ -221,12 +202,13 @@ impl Channel {
     /// has everything to fetch anew, so each step more shows.
     #[inline]
     fn run(&mut self, turn: &mut Turn<'_>) -> Fate {
-        let usual = |channel: &Self| channel.transport.is_quiet() && !channel.transport.link.is_cut();
-        if !(usual(self) && self.readable) || self.queued || self.before_stop.is_some() || self.is_crowded(turn) {
+        // A cut shows as a hang-up.
+        let usual = self.readable && !self.hung_up && !self.queued && self.transport.is_quiet();
+        if !usual || self.before_stop.is_some() || self.is_crowded(turn) {
             return self.go_on(turn, 0, 0);
         }
         let bytes = self.read(turn);
-        if !usual(self) || self.readable || self.transport.timing_changed {
+        if self.readable || !self.transport.is_quiet() || self.transport.timing_changed {
             return self.go_on(turn, 1, bytes);
         }
         self.stamp(turn.now);
@@ -510,51 +492,5 @@ impl Channel {
             turn.timers.cancel(timer);
         }
         Fate::Gone
-    }
-
-    /// Bytes that went out are activity of now.
-    fn stamp(&mut self, now: Instant) {
-        if std::mem::take(&mut self.transport.wrote) {
-            self.transport.last_written = Some(now);
-            self.transport.last_active = now;
-        }
-    }
-
-    /// When the connection's timer is due, as things are now.
-    fn due(&self) -> Option<Instant> {
-        if self.lingers_until.is_some() {
-            return self.lingers_until;
-        }
-        let idle = match self.transport.settings().timeout {
-            Some(timeout) if self.transport.is_open() => self.transport.last_active.checked_add(timeout),
-            _ => None,
-        };
-        earlier(earlier(idle, self.write_due()), self.transport.deadline)
-    }
-
-    /// When what waits to be sent has waited for too long.
-    fn write_due(&self) -> Option<Instant> {
-        if self.transport.write_buffer_size() == 0 {
-            return None;
-        }
-        let timeout = match (self.transport.settings().write_timeout, &self.transport.state) {
-            // A close must come to an end.
-            (None, State::Closing) => Some(DEFAULT_WRITE_TIMEOUT),
-            (timeout, _) => timeout,
-        };
-        self.transport.last_written?.checked_add(timeout?)
-    }
-
-    #[inline(never)]
-    fn set_timer(&mut self, turn: &mut Turn<'_>) {
-        let Some(due) = self.due() else { return };
-        // Never at once: a turn that sets its own next turn would never end.
-        let due = due.max(turn.now + Duration::from_micros(1));
-        match self.timer {
-            Some(timer) => {
-                turn.timers.reset(timer, due);
-            }
-            None => self.timer = turn.timers.insert(due, turn.key),
-        }
     }
 }
