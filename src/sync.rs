@@ -5,7 +5,7 @@ pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// Locks, and goes on with the data where a panic left the lock poisoned: everything kept under this crate's locks is whole
-/// between any two statements, and user code never runs under them.
+/// between any two statements, and of the user's code nothing but a prototype's `clone` runs under them.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -193,8 +193,8 @@ fn connections_are_spread_over_the_loops_of_the_server_with_the_most() {
 #[test]
 fn without_servers_there_is_nothing_to_serve() {
     run(|| {
-        assert!(matches!(Reactor::new().serve_forever(), Err(Error::Closed { .. })));
-        assert!(matches!(Reactor::new().spawn(), Err(Error::Closed { .. })));
+        assert!(matches!(Reactor::new().serve_forever(), Err(Error::InvalidSetting { .. })));
+        assert!(matches!(Reactor::new().spawn(), Err(Error::InvalidSetting { .. })));
     });
 }
 

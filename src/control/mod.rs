@@ -37,6 +37,9 @@ const QUEUE_GRACE: Duration = Duration::from_millis(50);
 pub trait Cut: Send + Sync {
     /// Ends all reading and writing, now and from now on. Never blocks.
     fn cut(&self);
+
+    /// Says to the peer that it is cut off, where nobody has taken note of the cut.
+    fn force(&self) {}
 }
 
 /// What the gate keeps of a request; `None` where there is nothing to cut, as with a datagram.
@@ -147,13 +150,20 @@ impl Control {
         self.cut_targets();
         self.gate.set_deadline(Instant::now() + CUT_GRACE);
         let (_, still_running) = self.gate.wait_drained();
+        if still_running > 0 {
+            self.each_target(|target| target.force());
+        }
         still_running
     }
 
     fn cut_targets(&self) {
+        self.each_target(|target| target.cut());
+    }
+
+    fn each_target(&self, work: impl Fn(&dyn Cut)) {
         for target in self.gate.targets().into_iter().flatten() {
             if let Some(target) = target.upgrade() {
-                contained("cutting a connection", || target.cut());
+                contained("cutting a connection", || work(&*target));
             }
         }
     }

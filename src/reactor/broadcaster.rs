@@ -28,7 +28,7 @@ impl Broadcaster {
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] where a loop is held up and a mebibyte of broadcasts waits for it: some connections
-    /// may miss this one. [`io::ErrorKind::NotConnected`] when the server has stopped.
+    /// may miss this one. [`io::ErrorKind::NotConnected`] when its event loops have ended.
     pub fn broadcast(&self, data: &[u8]) -> io::Result<()> {
         self.send(data, None)
     }

@@ -19,6 +19,7 @@ use crate::clock::earlier;
 use crate::control::Control;
 use crate::poller::Poller;
 use crate::server::{guarded, sealed::Arrival as _, Cause, Failure, Stage, Taken};
+use crate::sys;
 
 /// Events that one wait brings at the most. Enough that a busy loop seldom waits twice for what one wait could bring, few enough
 /// that what other threads ask for is seen to in between.
@@ -40,6 +41,8 @@ pub(crate) struct EventLoop {
     /// Among those of the reactor.
     number: u32,
     commands: Vec<Command>,
+    /// How many of them have been carried out in all.
+    done: u64,
     /// Who had more to do than fits into a turn.
     again: Vec<Key>,
     buffer: Vec<u8>,
@@ -59,8 +62,9 @@ enum Seat {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        // What was sent too late is dropped, which closes the connections among it.
-        drop(self.inbox.close());
+        // What was sent too late is dropped, which closes the connections among it, and drops the users' filters.
+        let late = self.inbox.close();
+        let _ = guarded(Stage::Drop, || drop(late));
     }
 }
 
@@ -75,6 +79,7 @@ impl EventLoop {
             inbox,
             number,
             commands: Vec::new(),
+            done: 0,
             again: Vec::new(),
             buffer: vec![0; BUFFER],
             now: Instant::now(),
@@ -134,6 +139,10 @@ impl EventLoop {
         }
         self.now = Instant::now();
         self.see_to_events();
+        if self.inbox.is_crowded() {
+            // Or those that have waited for their turn since the last one would only be put off again.
+            self.see_to_commands();
+        }
         let mut again = std::mem::take(&mut self.again).into_iter();
         for key in again.by_ref() {
             self.serve(key, |channel, turn| {
@@ -154,7 +163,7 @@ impl EventLoop {
     }
 
     fn see_to_events(&mut self) {
-        let EventLoop { poller, seats, timers, again, buffer, now, called, inbox, .. } = self;
+        let EventLoop { poller, seats, timers, again, buffer, now, called, inbox, done, .. } = self;
         for event in poller.events() {
             let token = event.token();
             if token == Poller::WAKER {
@@ -169,9 +178,9 @@ impl EventLoop {
                 // A connection that has failed says so when it is read.
                 readable: event.is_readable() || event.is_read_closed() || event.is_error(),
                 writable: event.is_writable() || event.is_write_closed(),
-                hung_up: event.is_read_closed() || event.is_error(),
+                to_the_end: event.is_read_closed() || event.is_error() || sys::is_urgent(event),
             };
-            let mut turn = Turn { key, now: *now, registry: poller.registry(), timers, buffer, inbox };
+            let mut turn = Turn { key, now: *now, registry: poller.registry(), timers, buffer, inbox, done: *done };
             let fate = match seats.get_mut(key) {
                 Some(Seat::Channel(channel)) => channel.event(what, &mut turn),
                 Some(Seat::Datagram(seat)) => seat.event(what, &mut turn),
@@ -186,8 +195,8 @@ impl EventLoop {
 
     /// Has a connection do something, and sees to what becomes of it.
     fn serve(&mut self, key: Key, work: impl FnOnce(&mut Channel, &mut Turn<'_>) -> Fate) {
-        let EventLoop { poller, seats, timers, again, buffer, now, inbox, .. } = self;
-        let mut turn = Turn { key, now: *now, registry: poller.registry(), timers, buffer, inbox };
+        let EventLoop { poller, seats, timers, again, buffer, now, inbox, done, .. } = self;
+        let mut turn = Turn { key, now: *now, registry: poller.registry(), timers, buffer, inbox, done: *done };
         let fate = match seats.get_mut(key) {
             Some(Seat::Channel(channel)) => work(channel, &mut turn),
             Some(Seat::Datagram(seat)) => {
@@ -203,30 +212,42 @@ impl EventLoop {
         let mut commands = std::mem::take(&mut self.commands);
         self.inbox.take(&mut commands);
         for command in commands.drain(..) {
-            match command {
-                Command::Adopt(adoption) => {
-                    // The acceptor has counted it here already.
-                    self.inbox.take_load();
-                    let house = Arc::clone(&adoption.house);
-                    if let Err(failure) = self.adopt(*adoption) {
-                        house.control().counters.spawn_failures.add_one();
-                        house.reception.report(failure);
-                    }
-                }
-                Command::Write(key, data) => self.serve(key, |channel, turn| {
-                    TransportHandle::received(&channel.transport().link, &data);
-                    channel.write(&data, turn)
-                }),
-                Command::Close(key) => self.serve(key, Channel::close),
-                Command::Abort(key) => self.serve(key, Channel::abort),
-                Command::PauseReading(key) => self.serve(key, Channel::pause_reading),
-                Command::ResumeReading(key) => self.serve(key, Channel::resume_reading),
-                Command::Broadcast(broadcast) => self.broadcast(&broadcast),
-                Command::Stop(house) => self.stop(&house),
-                Command::Finish => self.finishing = true,
-            }
+            self.carry_out(command);
+            self.done += 1;
         }
         self.commands = commands;
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Adopt(adoption) => {
+                // The acceptor has counted it here already.
+                self.inbox.take_load();
+                let house = Arc::clone(&adoption.house);
+                if let Err(failure) = self.adopt(*adoption) {
+                    house.control().counters.spawn_failures.add_one();
+                    house.reception.report(failure);
+                }
+            }
+            Command::Write(key, data) => self.serve(key, |channel, turn| {
+                TransportHandle::received(&channel.transport().link, &data);
+                channel.write(&data, turn)
+            }),
+            Command::Close(key) => self.serve(key, Channel::close),
+            Command::Abort(key) => self.serve(key, Channel::abort),
+            Command::PauseReading(key) => self.serve(key, Channel::pause_reading),
+            Command::ResumeReading(key) => self.serve(key, Channel::resume_reading),
+            Command::Broadcast(broadcast) => {
+                self.broadcast(&broadcast);
+                // The last of several loops drops the filter, which is the user's.
+                let house = Arc::clone(&broadcast.house);
+                if let Err(failure) = guarded(Stage::Filter, || drop(broadcast)) {
+                    house.reception.report(failure);
+                }
+            }
+            Command::Stop(house) => self.stop(&house),
+            Command::Finish => self.finishing = true,
+        }
     }
 
     fn see_to_timers(&mut self) {

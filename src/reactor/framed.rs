@@ -7,6 +7,10 @@ use super::transport::Transport;
 use crate::error::Error;
 use crate::framing::{Decoder, FramingError};
 
+/// How many messages are delivered at a time. One read may bring 65,536 of them, each of which a callback may answer; others want
+/// their turn.
+const MESSAGES_A_TURN: usize = 256;
+
 /// A protocol whose bytes are cut into messages: Twisted's `LineReceiver` and `Int32StringReceiver`. Served by
 /// [`Framed`].
 ///
@@ -75,6 +79,9 @@ pub trait MessageProtocol: Send + 'static {
 /// # Ok(()) }
 /// ```
 ///
+/// What the callbacks of one batch of messages write goes out together. No message is delivered while the write buffer stands above its
+/// high mark, although it may have come already. The protocol has to be [`Clone`], as each connection is served by a clone of its own.
+///
 /// The decoder's limit is what bounds a message; the builder's `max_line` and `max_frame` are for blocking handlers.
 #[derive(Debug, Clone)]
 pub struct Framed<D, P> {
@@ -86,6 +93,21 @@ impl<D: Decoder, P: MessageProtocol> Framed<D, P> {
     /// Serves `protocol` with the messages that `decoder` makes.
     pub fn new(decoder: D, protocol: P) -> Self {
         Framed { decoder, protocol }
+    }
+
+    fn deliver(&mut self, transport: &mut Transport, mut data: &[u8]) {
+        for _ in 0..MESSAGES_A_TURN {
+            if !transport.is_delivering() {
+                // The rest comes back when it goes on.
+                return transport.push_back_for_later(data);
+            }
+            match self.decoder.decode(&mut data) {
+                Ok(Some(message)) => self.protocol.message_received(transport, message),
+                Ok(None) => return,
+                Err(error) => return self.fail(transport, error),
+            }
+        }
+        transport.push_back_for_later(data);
     }
 
     fn fail(&mut self, transport: &mut Transport, error: FramingError) {
@@ -100,16 +122,10 @@ impl<D: Decoder + Send + 'static, P: MessageProtocol> Protocol for Framed<D, P> 
         self.protocol.connection_made(transport);
     }
 
-    fn data_received(&mut self, transport: &mut Transport, mut data: &[u8]) {
-        while transport.is_delivering() {
-            match self.decoder.decode(&mut data) {
-                Ok(Some(message)) => self.protocol.message_received(transport, message),
-                Ok(None) => return,
-                Err(error) => return self.fail(transport, error),
-            }
-        }
-        // Paused in the middle: the rest comes back when it goes on.
-        transport.push_back(data);
+    fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+        transport.cork();
+        self.deliver(transport, data);
+        transport.uncork();
     }
 
     fn eof_received(&mut self, transport: &mut Transport) {

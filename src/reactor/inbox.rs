@@ -1,7 +1,7 @@
 //! [`Inbox`]: what other threads, and other connections, ask of a loop.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, ThreadId};
 
@@ -16,6 +16,9 @@ use super::transport::Transport;
 /// it up; more would only be memory.
 const MOST_BROADCAST: usize = 1024 * 1024;
 
+/// What a waiting command costs beside its bytes.
+pub(crate) const OVERHEAD: usize = 64;
+
 /// When so many bytes wait that the loop's own callbacks have broadcast, they are sent before it calls back much further: one read of a
 /// connection may bring about many times as many bytes as it brought, and more than the limit would be lost.
 const MANY_BROADCAST: usize = 64 * 1024;
@@ -28,6 +31,8 @@ pub(crate) struct Inbox {
     /// The loop's thread, once it has looked here, and the bytes that its own callbacks have broadcast since it last did.
     thread: OnceLock<ThreadId>,
     own: AtomicUsize,
+    /// How many commands have been sent in all.
+    sent: AtomicU64,
 }
 
 /// What can be asked of a loop.
@@ -71,6 +76,7 @@ impl Inbox {
             load: AtomicUsize::new(0),
             thread: OnceLock::new(),
             own: AtomicUsize::new(0),
+            sent: AtomicU64::new(0),
         })
     }
 
@@ -87,14 +93,20 @@ impl Inbox {
     /// What it did not take is given back.
     pub(crate) fn send(&self, command: Command) -> Result<(), (Undelivered, Command)> {
         let weight = match &command {
-            Command::Broadcast(broadcast) => broadcast.data.len(),
+            Command::Broadcast(broadcast) => broadcast.data.len().saturating_add(OVERHEAD),
             _ => 0,
         };
         self.commands.send(command, weight)?;
+        self.sent.fetch_add(1, Ordering::Relaxed);
         if weight > 0 && self.thread.get() == Some(&thread::current().id()) {
             self.own.fetch_add(weight, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// How many commands have been sent so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Takes what has been sent.

@@ -64,9 +64,16 @@ impl Link {
 }
 
 impl Cut for Link {
-    /// The loop sees the hang-up, and why it came. The peer sees it even while a callback holds the loop up.
+    /// Wakes the loop, which closes the connection with a reset: whoever reads to the end must not take what has been cut for the whole.
+    /// So this direction is not ended here, which would send the peer a clean end.
     fn cut(&self) {
         self.cut.store(true, Ordering::Release);
+        self.socket.reset_at_close();
+        let _ = self.socket.shutdown(Shutdown::Read);
+    }
+
+    /// A callback holds the loop up. The peer learns at least that this is the end.
+    fn force(&self) {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 }

@@ -15,7 +15,10 @@ use super::transport::Transport;
 /// never called while another of the same connection runs.
 ///
 /// All connections of a loop share its thread: a callback that waits or computes holds all of them up. What takes long belongs in a
-/// thread of its own, which answers through a [`TransportHandle`](super::TransportHandle).
+/// thread of its own, which answers through a [`TransportHandle`](super::TransportHandle). A protocol that answers later than in the
+/// callback itself, be it from a thread or in pieces at [`resume_writing`](Protocol::resume_writing), overrides
+/// [`eof_received`](Protocol::eof_received) and [`shutting_down`](Protocol::shutting_down) too, whose defaults close: then it closes when it
+/// is done.
 ///
 /// A panic in a callback ends that connection alone: it is counted, `handle_error` is told once, and `connection_lost` follows.
 ///
@@ -71,13 +74,14 @@ pub trait Protocol: Send + 'static {
     /// open, and close when it is done; at the drain deadline the connection is cut, with
     /// [`Error::Cut`](crate::Error::Cut).
     ///
-    /// What the peer had sent by then has been delivered.
+    /// What the peer had sent by then has been delivered, up to 32 MiB, as far as reading was neither paused nor held up by a full write
+    /// buffer.
     fn shutting_down(&mut self, transport: &mut Transport) {
         transport.close();
     }
 
     /// The connection is over: `None` after a [`close`](Transport::close) or an [`abort`](Transport::abort) of this side's, otherwise
-    /// why; after a panic in a callback, an error of kind [`Other`](io::ErrorKind::Other) that names it. Called once, last. What is
+    /// why: a [`std::io::Error`], of which [`Error::of`](crate::Error::of) gives this crate's; after a panic in a callback, an error of kind [`Other`](io::ErrorKind::Other) that names it. Called once, last. What is
     /// written now is dropped.
     ///
     /// Errors are told to `handle_error` too, so a protocol that is not interested loses nothing.

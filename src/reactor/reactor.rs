@@ -89,8 +89,9 @@ impl Reactor {
     /// Takes a server in. It keeps its handle; its connections are spread over as many loops as the server with the most
     /// [`workers`](crate::server::Builder::workers) wants.
     pub fn add(&mut self, server: impl Served) {
-        let Reactor { stations, workers, .. } = server.into_reactor();
+        let Reactor { stations, workers, served } = server.into_reactor();
         self.stations.extend(stations);
+        self.served.extend(served);
         self.workers = self.workers.max(workers);
     }
 
@@ -153,8 +154,9 @@ impl Reactor {
 
     fn require_servers(&self) -> Result<()> {
         match (self.stations.first(), self.served.first()) {
-            (Some(_), _) => Ok(()),
-            (None, Some(address)) => Err(Error::Closed { address: address.to_string() }),
+            // This one, or one that was added after it had served.
+            (_, Some(address)) => Err(Error::Closed { address: address.to_string() }),
+            (Some(_), None) => Ok(()),
             (None, None) => Err(invalid("a reactor", "without servers", "there is nothing to serve; `add` some first")),
         }
     }
@@ -163,30 +165,35 @@ impl Reactor {
 /// Serves on this thread and `workers - 1` others until all have been stopped and this thread's connections have ended. What is returned
 /// waits for the others.
 fn serve(stations: &mut [Station], workers: usize) -> Result<Crew> {
-    let inboxes: Vec<Arc<Inbox>> = (0..workers.max(1)).map(|_| Inbox::new()).collect();
-    let (Some(first), others) = (inboxes.first(), inboxes.get(1..).unwrap_or_default()) else { return Ok(Crew::new()) };
-    let mut home = new_loop(first, 0)?;
+    let first = Inbox::new();
+    let others: Vec<Arc<Inbox>> = (1..workers).map(|_| Inbox::new()).collect();
+    let mut home = new_loop(&first, 0)?;
     let mut crew = Crew::new();
-    let result = open(stations, &mut home, &inboxes, &mut crew).and_then(|()| attend(stations, &mut home, others));
+    let result = open(stations, &mut home, &others, &mut crew).and_then(|()| attend(stations, &mut home, &others));
     if let Err(error) = &result {
-        home.fail(&io::Error::new(error.kind(), error.to_string()));
         for station in stations.iter_mut() {
-            station.give_up(&mut home, others);
+            station.abandon(&crew.inboxes);
         }
+        home.fail(&io::Error::new(error.kind(), error.to_string()));
     }
     crew.finish();
+    // Those of loops that were never started; what is in them would keep the servers' parts alive.
+    for inbox in others.iter().filter(|inbox| !crew.inboxes.iter().any(|started| Arc::ptr_eq(started, inbox))) {
+        drop(inbox.close());
+    }
     result.map(|()| crew)
 }
 
 /// Opens the servers, and starts the other loops.
-fn open(stations: &mut [Station], home: &mut EventLoop, inboxes: &[Arc<Inbox>], crew: &mut Crew) -> Result<()> {
+fn open(stations: &mut [Station], home: &mut EventLoop, others: &[Arc<Inbox>], crew: &mut Crew) -> Result<()> {
+    let inboxes: Vec<Arc<Inbox>> = std::iter::once(home.inbox()).chain(others).cloned().collect();
     for (number, station) in stations.iter_mut().enumerate() {
-        station.open(number, home, inboxes).map_err(|source| {
+        station.open(number, home, &inboxes).map_err(|source| {
             let operation = format!("register the server on {} with its event loop", station.address());
             Error::System { operation, source }
         })?;
     }
-    inboxes.iter().skip(1).try_for_each(|inbox| crew.start(inbox, stations))
+    others.iter().try_for_each(|inbox| crew.start(inbox, stations))
 }
 
 /// The serving thread's share: connections of its own, and accepting for all loops.
@@ -223,6 +230,21 @@ fn new_loop(inbox: &Arc<Inbox>, number: usize) -> Result<EventLoop> {
         .map_err(|source| Error::System { operation: "make an event loop".into(), source })
 }
 
+/// Stops the servers when one of their loops ends for a reason that is none, an error or a panic.
+struct StopsUnlessDefused(Option<Vec<ServerHandle>>);
+
+impl StopsUnlessDefused {
+    fn defuse(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for StopsUnlessDefused {
+    fn drop(&mut self) {
+        self.0.iter().flatten().for_each(ServerHandle::shutdown);
+    }
+}
+
 /// The threads of the loops but the first.
 struct Crew {
     threads: Vec<JoinHandle<io::Result<()>>>,
@@ -247,11 +269,10 @@ impl Crew {
             .name(format!("ss-loop-{number}"))
             .spawn(move || {
                 let _alive = alive;
-                let result = event_loop.run();
-                if result.is_err() {
-                    handles.iter().for_each(ServerHandle::shutdown);
-                }
-                result
+                let stops = StopsUnlessDefused(Some(handles));
+                event_loop.run()?;
+                stops.defuse();
+                Ok(())
             })
             .map_err(|error| spawn_error("an event loop", error))?;
         self.threads.push(thread);
@@ -276,9 +297,12 @@ impl Crew {
             return Ok(());
         }
         for thread in self.threads.drain(..) {
-            if let Ok(Err(source)) = thread.join() {
-                return Err(Error::System { operation: "wait for events".into(), source });
-            }
+            let source = match thread.join() {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error,
+                Err(_) => io::Error::other("the event loop's thread has panicked"),
+            };
+            return Err(Error::System { operation: "wait for events".into(), source });
         }
         Ok(())
     }

@@ -25,9 +25,9 @@ impl ReactorHandle {
         self.servers.iter().for_each(|server| server.shutdown_within(drain_timeout));
     }
 
-    /// Whether all of them have been asked to stop.
+    /// Whether all of them have been asked to stop. False where there are none: a handle taken before the servers were added.
     pub fn is_shutting_down(&self) -> bool {
-        self.servers.iter().all(ServerHandle::is_shutting_down)
+        !self.servers.is_empty() && self.servers.iter().all(ServerHandle::is_shutting_down)
     }
 
     /// The servers, in the order in which they were added.

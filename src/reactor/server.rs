@@ -63,7 +63,9 @@ pub type ReactorTcpServer = ReactorServer<TcpListener>;
 #[cfg(unix)]
 pub type ReactorUnixServer = ReactorServer<UnixListener>;
 
-/// The dispatch strategy of the event-driven servers, as a builder keeps it.
+/// What an event-driven server's builder has in place of a [`Dispatch`](crate::server::Dispatch) strategy. The settings that only blocking
+/// handlers have a use for (`max_line`, `max_frame`, `write_queue`, `timeout`, …) are not there: the decoder of a
+/// [`Framed`](super::Framed) has its own limit.
 #[derive(Debug)]
 pub struct EventLoops {
     workers: usize,

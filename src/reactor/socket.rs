@@ -47,6 +47,14 @@ impl Socket {
         with!(self, socket => socket.shutdown(how))
     }
 
+    pub(crate) fn is_unix(&self) -> bool {
+        match self {
+            Socket::Tcp(_) => false,
+            #[cfg(unix)]
+            Socket::Unix(_) => true,
+        }
+    }
+
     /// Has the close be a reset. Where there is no such thing, as with Unix sockets, it is a plain close.
     pub(crate) fn reset_at_close(&self) {
         let _ = with!(self, socket => SockRef::from(socket).set_linger(Some(Duration::ZERO)));

@@ -158,6 +158,19 @@ impl Station {
         }
     }
 
+    /// The reactor cannot go on: closes the listener, whoever waits there, and has the connections of the loops that run close.
+    pub(crate) fn abandon(&mut self, running: &[Arc<Inbox>]) {
+        self.handle().shutdown();
+        self.stopped = true;
+        self.control.close_listener();
+        if let Door::Streams { house, .. } = &self.door {
+            for inbox in running {
+                let _ = inbox.send(Command::Stop(Arc::clone(house)));
+            }
+        }
+        self.reception.stop();
+    }
+
     /// Closes the listener, once whoever waited there has been let in as far as there are places, and has the connections close.
     fn stop(&mut self, home: &mut EventLoop, others: &[Arc<Inbox>]) {
         self.stopped = true;

@@ -19,6 +19,9 @@ use crate::connection::not_zero;
 use crate::control::ServerHandle;
 use crate::error::{Error, Phase, Result};
 
+/// So much is collected at the most before it is sent: a packet of the largest size, a few times.
+const CORK_SIZE: usize = 16 * 1024;
+
 /// A write buffer that has been emptied keeps so much memory for the next time; what is more goes back. A page: idle connections
 /// should cost next to nothing, and allocating again costs little beside what it is needed for.
 const KEPT_BUFFER: usize = 4096;
@@ -40,7 +43,13 @@ pub struct Transport {
     out: VecDeque<u8>,
     pub(crate) state: State,
     /// Given back by the protocol, to be delivered again before anything else is read.
-    pub(crate) pushed_back: Option<Box<[u8]>>,
+    pub(crate) pushed_back: Option<Vec<u8>>,
+    /// It is to be delivered as soon as reading may go on, without waiting for more.
+    pub(crate) pushed_back_due: bool,
+    /// Writes are being collected.
+    corked: bool,
+    /// The close is to be a reset.
+    pub(crate) resets: bool,
     reading_paused: bool,
     /// The peer has ended its direction.
     pub(crate) read_ended: bool,
@@ -83,6 +92,9 @@ impl Transport {
             out: VecDeque::new(),
             state: State::Open,
             pushed_back: None,
+            pushed_back_due: false,
+            corked: false,
+            resets: false,
             reading_paused: false,
             read_ended: false,
             writing_paused: false,
@@ -108,12 +120,24 @@ impl Transport {
         if !self.is_open() {
             return WriteStatus::Closed;
         }
+        self.take_in(data)
+    }
+
+    /// What was sent from elsewhere before the connection was closed goes out all the same.
+    pub(crate) fn write_while_closing(&mut self, data: &[u8]) -> WriteStatus {
+        match self.state {
+            State::Open | State::Closing => self.take_in(data),
+            _ => WriteStatus::Closed,
+        }
+    }
+
+    fn take_in(&mut self, data: &[u8]) -> WriteStatus {
         let mut rest = data;
-        if self.out.is_empty() {
+        if self.out.is_empty() && !self.corked {
             rest = match self.send(data) {
                 Ok(sent) => data.get(sent..).unwrap_or_default(),
                 Err(error) => {
-                    self.state = State::Broken(error);
+                    self.break_off(error);
                     return WriteStatus::Closed;
                 }
             };
@@ -133,7 +157,14 @@ impl Transport {
             ));
             return WriteStatus::Closed;
         }
+        if self.corked && self.out.is_empty() && !rest.is_empty() {
+            self.wrote = true;
+            self.timing_changed = true;
+        }
         self.out.extend(rest);
+        if self.corked && self.out.len() >= CORK_SIZE {
+            self.flush();
+        }
         self.note_buffered();
         if self.out.len() > limits.high {
             WriteStatus::AboveHighMark
@@ -193,6 +224,16 @@ impl Transport {
         self.link.buffered.store(self.out.len(), Ordering::Relaxed);
     }
 
+    /// Collects what is written until [`uncork`](Transport::uncork), so that many small answers go out as few packets.
+    pub(crate) fn cork(&mut self) {
+        self.corked = true;
+    }
+
+    pub(crate) fn uncork(&mut self) {
+        self.corked = false;
+        self.flush();
+    }
+
     /// Closes when what has been written is sent. Nothing more is delivered but, at the end, `connection_lost(None)`. asyncio's
     /// `close`.
     ///
@@ -202,16 +243,26 @@ impl Transport {
         if self.is_open() {
             self.state = State::Closing;
             self.timing_changed = true;
+            self.link.over.store(true, Ordering::Relaxed);
         }
     }
 
     /// Closes at once; what has not been sent is thrown away. `connection_lost(None)` follows. asyncio's `abort`.
     ///
-    /// Where something is thrown away, the peer sees a reset rather than what looks like the whole answer.
+    /// Where something is thrown away, the peer sees a reset rather than what looks like the whole answer. Where nothing is, but an
+    /// answer is unfinished all the same, [`reset`](Transport::reset) says so.
     pub fn abort(&mut self) {
         if matches!(self.state, State::Open | State::Closing | State::Broken(_)) {
             self.state = State::Aborted(None);
         }
+    }
+
+    /// Closes at once, with a reset: the peer's next read or write fails, and it cannot take half an answer for the whole.
+    /// `connection_lost(None)` follows. TCP only; an [`abort`](Transport::abort) elsewhere. As
+    /// [`Connection::abort`](crate::Connection::abort).
+    pub fn reset(&mut self) {
+        self.abort();
+        self.resets = true;
     }
 
     /// Closes at once because of an error of the protocol's: as [`abort`](Transport::abort), but `connection_lost` gets the error, it is
@@ -243,13 +294,19 @@ impl Transport {
         self.reading_paused = false;
     }
 
+    /// Whether `pause_writing` has been called, and `resume_writing` has not: a producer goes on at the latter.
+    pub fn is_writing_paused(&self) -> bool {
+        self.writing_paused
+    }
+
     /// Whether [`pause_reading`](Transport::pause_reading) is in force.
     pub fn is_reading_paused(&self) -> bool {
         self.reading_paused
     }
 
-    /// Gives received bytes back, to be delivered again, ahead of what comes then: for a protocol that stops in the middle of
-    /// `data`, as after [`pause_reading`](Transport::pause_reading). Not from outside `data_received`.
+    /// Gives received bytes back, to be delivered again: when reading goes on, where it is paused, otherwise together with what comes
+    /// next. For a protocol that stops in the middle of `data`, or needs more of it. Not from outside `data_received`. What the peer
+    /// makes a protocol give back again and again is the protocol's to limit.
     ///
     /// ```
     /// # use socketserver::{Protocol, Transport};
@@ -266,8 +323,24 @@ impl Transport {
     /// ```
     pub fn push_back(&mut self, data: &[u8]) {
         if !data.is_empty() {
-            self.pushed_back = Some(data.into());
+            self.pushed_back.get_or_insert_with(Vec::new).extend(data);
         }
+    }
+
+    /// Gives bytes back that are to be delivered again in the next turn, although reading goes on.
+    pub(crate) fn push_back_for_later(&mut self, data: &[u8]) {
+        self.push_back(data);
+        self.pushed_back_due = self.pushed_back.is_some();
+    }
+
+    /// Whether something that was given back is to be delivered again.
+    pub(crate) fn has_pushed_back(&self) -> bool {
+        self.pushed_back_due && self.pushed_back.is_some()
+    }
+
+    pub(crate) fn take_pushed_back(&mut self) -> Vec<u8> {
+        self.pushed_back_due = false;
+        self.pushed_back.take().unwrap_or_default()
     }
 
     /// The bytes that wait to be sent. asyncio's `get_write_buffer_size`.
@@ -444,7 +517,7 @@ impl Transport {
 
     /// Nothing will be sent any more. A peer that reads to the end must not take half an answer for the whole.
     pub(crate) fn give_up(&mut self) {
-        if !self.out.is_empty() {
+        if self.resets || !self.out.is_empty() {
             self.link.socket.reset_at_close();
         }
         self.out = VecDeque::new();

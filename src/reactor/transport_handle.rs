@@ -5,12 +5,9 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use super::inbox::{Command, Undelivered};
+use super::inbox::{Command, Undelivered, OVERHEAD};
 use super::link::Link;
 use crate::address::Address;
-
-/// What a waiting message costs beside its bytes.
-const OVERHEAD: usize = 64;
 
 /// Writes to a connection, or closes it, from elsewhere: another thread, another connection's protocol. Cheap to clone; made by
 /// [`Transport::handle`](super::Transport::handle).
@@ -43,12 +40,18 @@ impl TransportHandle {
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] where more than the connection's hard limit (1 MiB) would wait: nothing was taken, and the peer does
-    /// not keep up. [`io::ErrorKind::NotConnected`] when the connection is over. What is lost with a connection later shows nowhere, as
+    /// not keep up. [`io::ErrorKind::InvalidInput`] for more than the hard limit at once. [`io::ErrorKind::NotConnected`] when the connection is over. What is lost with a connection later shows nowhere, as
     /// with any write.
     pub fn write(&self, data: &[u8]) -> io::Result<()> {
         let link = self.link()?;
         let cost = data.len().saturating_add(OVERHEAD);
         let limit = link.limit.load(Ordering::Relaxed);
+        if data.len() > limit {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{} bytes at once are more than the hard limit of {limit} of the write buffer", data.len()),
+            ));
+        }
         let ahead = link.sent.fetch_add(cost, Ordering::Relaxed).saturating_add(link.buffered.load(Ordering::Relaxed));
         if ahead.saturating_add(data.len()) > limit {
             link.sent.fetch_sub(cost, Ordering::Relaxed);

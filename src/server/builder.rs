@@ -53,7 +53,7 @@ pub struct Builder<L: Listener, D> {
     pub(super) hooks: Hooks,
     pub(super) handle_timeout: Option<ServerHook>,
     pub(super) service_actions: Option<(Duration, ServerHook)>,
-    pub(super) max_connections: Option<usize>,
+    pub(crate) max_connections: Option<usize>,
     pub(super) max_per_address: Option<usize>,
     pub(super) overload: Overload,
     pub(super) queue: usize,

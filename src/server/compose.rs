@@ -50,6 +50,10 @@ impl<L: Listener, D> Builder<L, D> {
                 return Err(invalid("overload", value, "4 KiB are the most"));
             }
         }
+        if self.stream.datagrams.max_packet_size > MOST_PACKET_SIZE {
+            let reason = "no datagram has more than 65,535 bytes";
+            return Err(invalid("max_packet_size", self.stream.datagrams.max_packet_size, reason));
+        }
         if let Some(keepalive) = &self.stream.keepalive {
             keepalive.check()?;
         }
@@ -148,10 +152,6 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
             if bytes == 0 {
                 return Err(invalid(setting, 0, "nothing would ever fit"));
             }
-        }
-        if self.stream.datagrams.max_packet_size > MOST_PACKET_SIZE {
-            let reason = "no datagram has more than 65,535 bytes";
-            return Err(invalid("max_packet_size", self.stream.datagrams.max_packet_size, reason));
         }
         self.dispatch.check()?;
         if self.prepare_timeout.is_zero() {

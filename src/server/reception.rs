@@ -47,6 +47,8 @@ impl Reception {
     /// Counts a failure and tells `handle_error`, or the log.
     pub(crate) fn report(&self, failure: Failure) {
         self.hooks.report(&self.control.counters, &failure);
+        // The error in it may be the user's own, and so may its drop.
+        self.contained(|| drop(failure));
     }
 
     /// Asks `verify_request` and looks at the limit per address. What is returned counts the peer until it is dropped.

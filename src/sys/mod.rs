@@ -152,6 +152,25 @@ pub(crate) const EVENTS_REARM: bool = cfg!(all(
     not(mio_unsupported_force_poll_poll)
 ));
 
+/// What a stream is reported for that is to be read: urgent data too, where mio knows such a thing, because a read stops before it.
+pub(crate) fn readable() -> mio::Interest {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return mio::Interest::READABLE | mio::Interest::PRIORITY;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    return mio::Interest::READABLE;
+}
+
+/// Whether an event tells of urgent data.
+pub(crate) fn is_urgent(event: &mio::event::Event) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return event.is_priority();
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = event;
+        false
+    }
+}
+
 /// Whether urgent data is waited for, where mio knows such a thing. Its events are readable ones.
 pub(crate) fn is_priority(interest: mio::Interest) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]

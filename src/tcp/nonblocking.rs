@@ -60,7 +60,7 @@ pub fn listen(address: impl ToEndpoint) -> Result<mio::net::TcpListener> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Connect`] where the system refuses at once, such as when it has no route.
+/// [`Error::Connect`] where the system refuses at once: it has no route, or no descriptor left, which the kind tells.
 pub fn connect_nonblocking(address: SocketAddr) -> Result<TcpStream> {
     begin_connect(address, None).map_err(|error| failed(address, error))
 }

@@ -49,8 +49,10 @@ pub(crate) struct Channel {
     timer: Option<Key>,
     /// There may be something to read.
     readable: bool,
-    /// The system has said that the peer has ended, so that a short read is not the last.
-    hung_up: bool,
+    /// See [`Event::to_the_end`].
+    to_the_end: bool,
+    /// Writing has failed, and what the peer had sent before is being looked for.
+    broken: bool,
     watches_writing: bool,
     /// It is in the loop's list of those that have more to do.
     pub(crate) queued: bool,
@@ -58,6 +60,8 @@ pub(crate) struct Channel {
     lingers_until: Option<Instant>,
     /// The server is stopping, and the protocol is to be told so when what has come has been delivered, or so many bytes of it.
     before_stop: Option<usize>,
+    /// The commands that were sent to the loop before the connection was closed: what of them is for it goes out first.
+    close_after: Option<u64>,
 }
 
 /// What a loop lends to the connection whose turn it is.
@@ -70,6 +74,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) buffer: &'a mut [u8],
     /// The loop's.
     pub(crate) inbox: &'a Inbox,
+    /// How many of the commands that were ever sent there have been carried out.
+    pub(crate) done: u64,
 }
 
 /// What the system has said of a connection.
@@ -77,7 +83,9 @@ pub(crate) struct Turn<'a> {
 pub(crate) struct Event {
     pub(crate) readable: bool,
     pub(crate) writable: bool,
-    pub(crate) hung_up: bool,
+    /// A read that does not fill the buffer may not be the last: the peer's end has been announced, or urgent data, before which a
+    /// read stops.
+    pub(crate) to_the_end: bool,
 }
 
 /// What is to become of a connection after its turn.
@@ -110,6 +118,8 @@ impl Channel {
         (loop_number, key): (u32, Key),
         now: Instant,
     ) -> Self {
+        // A read from a Unix socket stops behind a message that carries descriptors, and nothing announces it.
+        let to_the_end = link.socket.is_unix();
         Channel {
             transport: Transport::new(link, house, loop_number, key, now),
             protocol: Some(protocol),
@@ -117,11 +127,13 @@ impl Channel {
             slot,
             timer: None,
             readable: false,
-            hung_up: false,
+            to_the_end,
+            broken: false,
             watches_writing: false,
             queued: false,
             lingers_until: None,
             before_stop: None,
+            close_after: None,
         }
     }
 
@@ -135,7 +147,7 @@ impl Channel {
 
     /// Has itself reported by the system, and tells the protocol.
     pub(crate) fn begin(&mut self, turn: &mut Turn<'_>) -> io::Result<Fate> {
-        if let Err(error) = self.transport.link.socket.register(turn.registry, turn.key.token(), Interest::READABLE) {
+        if let Err(error) = self.transport.link.socket.register(turn.registry, turn.key.token(), sys::readable()) {
             self.forget_protocol();
             return Err(error);
         }
@@ -148,7 +160,7 @@ impl Channel {
     #[inline]
     pub(crate) fn event(&mut self, event: Event, turn: &mut Turn<'_>) -> Fate {
         self.readable |= event.readable;
-        self.hung_up |= event.hung_up;
+        self.to_the_end |= event.to_the_end;
         if event.writable {
             self.transport.flush();
         }
@@ -157,7 +169,10 @@ impl Channel {
 
     /// Another thread, or another connection, wants something written.
     pub(crate) fn write(&mut self, data: &[u8], turn: &mut Turn<'_>) -> Fate {
-        self.transport.write(data);
+        match self.close_after {
+            Some(commands) if turn.done < commands => drop(self.transport.write_while_closing(data)),
+            _ => drop(self.transport.write(data)),
+        }
         self.run(turn)
     }
 
@@ -202,8 +217,8 @@ impl Channel {
     /// has everything to fetch anew, so each step more shows.
     #[inline]
     fn run(&mut self, turn: &mut Turn<'_>) -> Fate {
-        // A cut shows as a hang-up.
-        let usual = self.readable && !self.hung_up && !self.queued && self.transport.is_quiet();
+        // A cut shows as an end.
+        let usual = self.readable && !self.queued && self.transport.is_quiet() && !self.transport.link.is_cut();
         if !usual || self.before_stop.is_some() || self.is_crowded(turn) {
             return self.go_on(turn, 0, 0);
         }
@@ -266,16 +281,15 @@ impl Channel {
         }
     }
 
-    /// Whether the callbacks of this turn have made many broadcasts, which should go out before there are more. At a stop there is
-    /// no next turn to read in.
+    /// Whether the callbacks of this turn have made many broadcasts, which should go out before there are more.
     fn is_crowded(&self, turn: &Turn<'_>) -> bool {
-        turn.inbox.is_crowded() && !self.house().handle().is_shutting_down()
+        turn.inbox.is_crowded()
     }
 
     /// Has the connection report both directions, once for all.
     fn watch_writing(&mut self, turn: &mut Turn<'_>) -> io::Result<()> {
         self.watches_writing = true;
-        let both = Interest::READABLE | Interest::WRITABLE;
+        let both = sys::readable() | Interest::WRITABLE;
         self.transport.link.socket.reregister(turn.registry, turn.key.token(), both)
     }
 
@@ -308,12 +322,20 @@ impl Channel {
                     self.call(Stage::ResumeWriting, |protocol, transport| protocol.resume_writing(transport));
                 }
                 State::Open => break,
-                State::Closing if waiting > 0 => return Next::Wait,
-                State::Closing => return self.finish(turn),
+                State::Closing => {
+                    let commands = *self.close_after.get_or_insert_with(|| turn.inbox.sent());
+                    return match waiting > 0 {
+                        true => Next::Wait,
+                        // What handles and broadcasts have sent before the close goes out too.
+                        false if turn.done < commands => Next::Later,
+                        false => self.finish(turn),
+                    };
+                }
                 State::Broken(_) => {
                     // What the peer has sent before is looked for to the last byte.
-                    self.readable |= !self.hung_up;
-                    self.hung_up = true;
+                    self.readable |= !self.broken;
+                    self.broken = true;
+                    self.to_the_end = true;
                     break;
                 }
                 State::Aborted(_) | State::Lost => {
@@ -325,7 +347,8 @@ impl Channel {
         }
         let broken = matches!(self.transport.state, State::Broken(_));
         let paused = self.transport.is_reading_paused() || self.transport.is_held() && !broken;
-        let more = self.transport.pushed_back.is_some() || self.readable && !self.transport.read_ended;
+        self.transport.pushed_back_due |= paused && self.transport.pushed_back.is_some();
+        let more = self.transport.has_pushed_back() || self.readable && !self.transport.read_ended;
         match (more && !paused, broken) {
             (true, _) => Next::Read,
             (false, false) => Next::Wait,
@@ -344,9 +367,11 @@ impl Channel {
             if self.lingers_until.is_some() {
                 return self.discard(turn);
             }
-            if let Some(data) = self.transport.pushed_back.take() {
+            if self.transport.has_pushed_back() {
+                let data = self.transport.take_pushed_back();
                 self.call(Stage::DataReceived, |protocol, transport| protocol.data_received(transport, &data));
-                return data.len();
+                // Whoever gives back is working on many messages.
+                return data.len().max(BYTES_A_TURN / 4);
             }
         }
         match self.transport.link.socket.read(turn.buffer) {
@@ -358,7 +383,12 @@ impl Channel {
                 self.transport.last_active = turn.now;
                 let data = turn.buffer.get(..count).unwrap_or_default();
                 self.readable = !self.was_last(count, turn.buffer.len());
-                self.call(Stage::DataReceived, |protocol, transport| protocol.data_received(transport, data));
+                if self.transport.pushed_back.is_none() {
+                    self.call(Stage::DataReceived, |protocol, transport| protocol.data_received(transport, data));
+                } else {
+                    let data = [&self.transport.take_pushed_back(), data].concat();
+                    self.call(Stage::DataReceived, |protocol, transport| protocol.data_received(transport, &data));
+                }
                 count
             }
             Err(error) => {
@@ -381,10 +411,10 @@ impl Channel {
         }
     }
 
-    /// Whether nothing is left after a read of `count` bytes: where the buffer was not filled, and no end was announced whose event
-    /// has passed already. That spares the read that would only say so.
+    /// Whether nothing is left after a read of `count` bytes: where the buffer was not filled, and nothing was announced that says
+    /// otherwise. That spares the read that would only say so.
     fn was_last(&self, count: usize, room: usize) -> bool {
-        sys::SHORT_READ_IS_LAST && count < room && !self.hung_up
+        sys::SHORT_READ_IS_LAST && count < room && !self.to_the_end
     }
 
     #[inline(never)]
@@ -408,8 +438,13 @@ impl Channel {
             return Next::Gone;
         }
         self.readable = true;
-        // What was written longer ago has arrived.
-        self.lingers_until = Some(self.transport.last_written.map_or(turn.now, |written| after(written, LINGER)));
+        // At a stop, connections on which nothing has gone out lately are not waited for. Otherwise they are: a peer may read slowly.
+        self.lingers_until = Some(match self.transport.last_written {
+            written if self.house().handle().is_shutting_down() => {
+                written.map_or(turn.now, |written| after(written, LINGER))
+            }
+            _ => after(turn.now, LINGER),
+        });
         self.transport.timing_changed = true;
         self.linger(turn)
     }

@@ -36,6 +36,15 @@ impl Channel {
             let error = Error::Timeout { phase: Phase::Write, address: address(), after };
             self.transport.fail(error);
         } else {
+            // What has come is seen before it is called silence: a loop that was held up may not have been told yet.
+            let active = self.transport.last_active;
+            self.readable = true;
+            if self.run(turn) == Fate::Gone {
+                return Fate::Gone;
+            }
+            if self.transport.last_active > active || !self.transport.is_open() {
+                return Fate::Stays;
+            }
             // Whoever does not close has the same time again.
             self.transport.last_active = turn.now;
             self.call(Stage::TimedOut, |protocol, transport| protocol.timed_out(transport));

@@ -10,7 +10,7 @@ use super::protocol::DatagramProtocol;
 use super::transport::DatagramTransport;
 use crate::control::Control;
 use crate::reactor::channel::{Event, Fate, Turn};
-use crate::server::{guarded, Failure, Reception, Stage};
+use crate::server::{guarded, Failure, Reception, Slot, Stage};
 
 /// How many datagrams are read for one event before others get their turn: so many of 64 KiB hold them up by a millisecond.
 const READS_A_TURN: usize = 64;
@@ -27,6 +27,11 @@ pub(crate) struct DatagramSeat {
     max_packet_size: usize,
     readable: bool,
     pub(crate) queued: bool,
+    /// `connection_made` has been called, so `connection_lost` is to be.
+    begun: bool,
+    /// Held while the socket is served, so that a stop waits for a callback, and reports one that does not return.
+    #[allow(dead_code)] // held for its drop
+    slot: Option<Slot>,
 }
 
 impl DatagramSeat {
@@ -36,8 +41,16 @@ impl DatagramSeat {
         reception: Arc<Reception>,
         max_packet_size: usize,
     ) -> Self {
-        let protocol = Some(protocol);
-        DatagramSeat { transport, protocol, reception, max_packet_size, readable: false, queued: false }
+        DatagramSeat {
+            transport,
+            protocol: Some(protocol),
+            reception,
+            max_packet_size,
+            readable: false,
+            queued: false,
+            begun: false,
+            slot: None,
+        }
     }
 
     pub(crate) fn control(&self) -> &Arc<Control> {
@@ -47,6 +60,8 @@ impl DatagramSeat {
     /// Has itself reported by the system. What has come before is reported too.
     pub(crate) fn begin(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.transport.socket, token, Interest::READABLE | Interest::WRITABLE)?;
+        self.begun = true;
+        self.slot = Slot::take(&self.transport.control, None);
         self.call(Stage::ConnectionMade, None, |protocol, transport| protocol.connection_made(transport));
         Ok(())
     }
@@ -97,7 +112,9 @@ impl DatagramSeat {
     }
 
     fn flush(&mut self) {
-        while let Err(error) = self.transport.flush() {
+        // A protocol may answer each error with another datagram that fails.
+        for _ in 0..ERRORS_A_TURN {
+            let Err(error) = self.transport.flush() else { return };
             self.call(Stage::ErrorReceived, None, |protocol, transport| protocol.error_received(transport, &error));
         }
     }
@@ -123,7 +140,9 @@ impl DatagramSeat {
         self.transport.closing = true;
         // The server's only socket.
         self.transport.server().shutdown();
-        self.call(Stage::ConnectionLost, None, |protocol, transport| protocol.connection_lost(transport, error));
+        if self.begun {
+            self.call(Stage::ConnectionLost, None, |protocol, transport| protocol.connection_lost(transport, error));
+        }
         let protocol = self.protocol.take();
         if let Err(failure) = guarded(Stage::Drop, || drop(protocol)) {
             self.report(failure);

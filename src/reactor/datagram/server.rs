@@ -20,7 +20,10 @@ use crate::udp::{bind_udp, UdpListener};
 
 /// An event-driven UDP server. asyncio's `loop.create_datagram_endpoint`.
 ///
-/// See [`DatagramProtocol`] for an example. It has its address from `bind` on, serves once, and is closed when it is dropped.
+/// See [`DatagramProtocol`] for an example. In its counters and its report, the socket is one request under way. A callback that computes on
+/// keeps the socket, and so the port, until it returns, after a stop and a drop too.
+///
+/// It has its address from `bind` on, serves once, and is closed when it is dropped.
 #[must_use = "it serves nobody until `serve_forever` or `spawn` is called"]
 pub struct ReactorUdp {
     local_addr: SocketAddr,
@@ -92,8 +95,9 @@ impl Builder<UdpListener, EventLoops> {
             .local_addr()
             .map_err(|source| Error::System { operation: "ask for the address of a UDP socket".into(), source })?;
         let max_packet_size = self.stream.datagrams.max_packet_size;
-        // There are no requests under way that a stop would wait for.
-        let control = Arc::new(self.control(local_addr.into(), 0).closed_by_its_loop());
+        // The socket is the one thing under way.
+        self.max_connections = None;
+        let control = Arc::new(self.control(local_addr.into(), 1).closed_by_its_loop());
         let reception = Arc::new(self.reception(Arc::clone(&control)));
         let transport = DatagramTransport::new(UdpSocket::from_std(socket), local_addr, Arc::clone(&control));
         let seat = DatagramSeat::new(transport, Box::new(protocol), Arc::clone(&reception), max_packet_size);
