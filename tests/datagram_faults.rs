@@ -12,7 +12,7 @@ mod datagrams;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
@@ -192,19 +192,22 @@ fn a_flood_of_failing_requests_is_not_a_flood_of_lines() {
     assert_logged_at_most_once_a_second(&reason);
 }
 
-/// U9: what one burst of 2,000 came to, with a handler that is slow.
-fn burst<K: DatagramKind>(builder: datagrams::BuilderOf<K>, size: usize, count: u64) -> (u64, u64, u64) {
+/// A server whose handlers wait until the sender that belongs to it has been dropped.
+fn slow<K: DatagramKind>(builder: datagrams::BuilderOf<K>) -> (Served<Spot>, Sender<()>) {
     let (release, held) = channel::<()>();
     let held = Arc::new(Mutex::new(held));
     let handler = handler_fn(move |_: &mut Datagram| {
-        // All of them as slow as the first, which waits for the end of the burst.
         let _ = held.lock().unwrap().recv_timeout(LONG);
         Ok(())
     });
-    let served = K::serve_as(builder, handler);
+    (K::serve_as(builder, handler), release)
+}
+
+/// U9: what a burst of so many came to, with a handler as slow as the burst is long: served, dropped, lost by the system.
+fn burst<K: DatagramKind>(builder: datagrams::BuilderOf<K>, count: u64) -> (u64, u64, u64) {
+    let (served, release) = slow::<K>(builder);
     let client = served.place.client();
-    let data = vec![b'x'; size];
-    (0..count).for_each(|_| client.send(&data));
+    (0..count).for_each(|_| client.send(&[b'x'; 64]));
     drop(release);
     let address = udp(&served.place);
     eventually("all are accounted for", || {
@@ -221,16 +224,17 @@ fn burst<K: DatagramKind>(builder: datagrams::BuilderOf<K>, size: usize, count: 
 fn a_burst_is_served_dropped_and_counted_or_dropped_by_the_system() {
     let _watchdog = watchdog();
     // One at a time: nobody is there to receive, so the system keeps what its buffer holds.
-    let (served, dropped, lost) = burst::<UdpServer>(UdpServer::builder(), 64, 2000);
+    let (served, dropped, lost) = burst::<UdpServer>(UdpServer::builder(), 2000);
     assert_eq!((served + lost, dropped), (2000, 0));
     assert!(served > 100 && lost > 100, "{served} served, {lost} lost");
     // Threads: the server receives all the time, and keeps what its queue holds.
     let builder = ThreadingUdpServer::builder().max_connections(4).queue(100);
-    let (served, dropped, lost) = burst::<ThreadingUdpServer>(builder, 64, 2000);
+    let (served, dropped, lost) = burst::<ThreadingUdpServer>(builder, 2000);
     assert_eq!(served + dropped + lost, 2000);
-    assert!(served >= 104 && dropped > 100, "{served} served, {dropped} dropped, {lost} lost");
+    // How many of the others come so far is the scheduler's to say.
+    assert!(served >= 104, "{served} served, {dropped} dropped, {lost} lost");
     // The default queue is larger than what the system keeps by itself.
-    let (served, _, lost) = burst::<ThreadingUdpServer>(ThreadingUdpServer::builder().max_connections(4), 64, 1000);
+    let (served, _, lost) = burst::<ThreadingUdpServer>(ThreadingUdpServer::builder().max_connections(4), 1000);
     assert_eq!(served + lost, 1000);
 }
 
@@ -238,8 +242,8 @@ fn a_burst_is_served_dropped_and_counted_or_dropped_by_the_system() {
 #[test]
 fn a_larger_receive_buffer_keeps_more_of_a_burst() {
     let _watchdog = watchdog();
-    let (small, _, _) = burst::<UdpServer>(UdpServer::builder().recv_buffer_size(4096), 64, 500);
-    let (large, _, _) = burst::<UdpServer>(UdpServer::builder().recv_buffer_size(100 * 1024), 64, 500);
+    let (small, _, _) = burst::<UdpServer>(UdpServer::builder().recv_buffer_size(4096), 500);
+    let (large, _, _) = burst::<UdpServer>(UdpServer::builder().recv_buffer_size(100 * 1024), 500);
     assert!(small < 100 && large > 2 * small, "{small} and {large}");
 }
 
@@ -253,13 +257,17 @@ fn a_flood_does_not_grow_the_process() {
         line.split_whitespace().next().unwrap().parse().unwrap()
     };
     let before = resident();
-    let builder = ThreadingUdpServer::builder().max_connections(2).queue(64);
-    // 240 MB, of which half a megabyte may wait.
-    let (served, dropped, lost) = burst::<ThreadingUdpServer>(builder, 8000, 30_000);
-    assert_eq!(served + dropped + lost, 30_000);
-    assert!(dropped > 5_000, "{served} served, {dropped} dropped, {lost} lost");
+    let (served, release) = slow::<ThreadingUdpServer>(ThreadingUdpServer::builder().max_connections(2).queue(64));
+    let client = served.place.client();
+    // 160 MB that were received, of which half a megabyte may wait.
+    eventually("so many are dropped", || {
+        (0..20).for_each(|_| client.send(&[b'x'; 8000]));
+        served.handle.stats().dropped > 20_000
+    });
     let grown = resident().saturating_sub(before);
     assert!(grown < 32 * 1024, "{grown} KiB");
+    drop(release);
+    served.stop();
 }
 
 /// Answers questions alone.

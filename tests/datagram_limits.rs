@@ -120,20 +120,24 @@ fn a_limit_of_zero_lets_empty_datagrams_in<K: DatagramKind>() {
 /// Of whom none makes a request, so that the loop that receives has to look for a stop by itself.
 fn a_flood_of_too_long_datagrams_does_not_hold_up_a_stop<K: DatagramKind>() {
     let served = K::serve_as(K::builder().max_packet_size(1), echo());
-    let client = served.place.client();
-    client.0.set_write_timeout(Some(Duration::from_millis(10))).unwrap();
     let over = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&over);
-    let flood = std::thread::spawn(move || {
-        // When the server has gone, sending fails, or nobody takes it.
-        while !told.load(Ordering::Relaxed) {
-            let _ = client.0.send(b"too long");
-        }
-    });
+    // More than can be received.
+    let floods: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, told) = (served.place.client(), Arc::clone(&over));
+            client.0.set_write_timeout(Some(Duration::from_millis(10))).unwrap();
+            // When the server has gone, sending fails, or nobody takes it.
+            std::thread::spawn(move || {
+                while !told.load(Ordering::Relaxed) {
+                    let _ = client.0.send(b"too long");
+                }
+            })
+        })
+        .collect();
     eventually("many are dropped", || served.handle.stats().dropped > 1000);
     assert!(served.stop().is_clean());
     over.store(true, Ordering::Relaxed);
-    flood.join().unwrap();
+    floods.into_iter().for_each(|flood| flood.join().unwrap());
 }
 
 /// What `reply` said to answers of these lengths, of which the datagram names the lengths.
