@@ -17,20 +17,25 @@ use std::fmt::Display;
 #[cfg(unix)]
 use std::io::BufReader;
 use std::io::{self, BufRead, Write};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+#[cfg(unix)]
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{say, ExampleResult};
 use socketserver::framing::LineDecoder;
 use socketserver::reactor::{DatagramProtocol, DatagramTransport, Framed, MessageProtocol, Reactor, ReactorUdp};
 use socketserver::{
-    tcp, Connection, Handler, HandlerResult, ReactorTcpServer, Running, ServerHandle, ShutdownReport, TcpServer,
-    ThreadingTcpServer, Transport,
+    tcp, Connection, Datagram, Handler, HandlerResult, ReactorTcpServer, Running, ServerHandle, ShutdownReport,
+    TcpServer, ThreadingTcpServer, ThreadingUdpServer, Transport, UdpClient, UdpServer,
 };
 #[cfg(unix)]
-use socketserver::{Address, ReactorUnixServer, ThreadingUnixStreamServer, UnixStreamServer};
+use socketserver::{
+    Address, ReactorUnixServer, ThreadingUnixDatagramServer, ThreadingUnixStreamServer, UnixDatagramServer,
+    UnixStreamServer,
+};
 
 /// Everything here happens within this machine; what takes so long has failed.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,6 +62,14 @@ impl Handler for Shout {
             line.clear();
         }
         Ok(())
+    }
+}
+
+/// A datagram is a request of its own, so each is the first line of a clone.
+impl Handler<Datagram> for Shout {
+    fn handle(&mut self, request: &mut Datagram) -> HandlerResult {
+        let answer = self.answer(&String::from_utf8_lossy(request.data()));
+        Ok(request.reply(answer.as_bytes())?)
     }
 }
 
@@ -128,6 +141,34 @@ const STOPS: &[Stop] = &[
         },
     },
     Stop {
+        server: "UdpServer",
+        python: "UDPServer: one datagram at a time",
+        visit: |_| visit_datagrams(UdpServer::bind("127.0.0.1:0", SHOUT)?.spawn()?, udp_client, Counts::Each),
+    },
+    Stop {
+        server: "ThreadingUdpServer",
+        python: "ThreadingUDPServer: a thread for each datagram",
+        visit: |_| visit_datagrams(ThreadingUdpServer::bind("127.0.0.1:0", SHOUT)?.spawn()?, udp_client, Counts::Each),
+    },
+    #[cfg(unix)]
+    Stop {
+        server: "UnixDatagramServer",
+        python: "UnixDatagramServer: one datagram at a time",
+        visit: |folder| {
+            let server = UnixDatagramServer::bind(folder.join("one-datagram.sock"), SHOUT)?;
+            visit_datagrams(server.spawn()?, unix_datagram_client, Counts::Each)
+        },
+    },
+    #[cfg(unix)]
+    Stop {
+        server: "ThreadingUnixDatagramServer",
+        python: "ThreadingUnixDatagramServer: a thread for each datagram",
+        visit: |folder| {
+            let server = ThreadingUnixDatagramServer::bind(folder.join("many-datagrams.sock"), SHOUT)?;
+            visit_datagrams(server.spawn()?, unix_datagram_client, Counts::Each)
+        },
+    },
+    Stop {
         server: "ReactorTcpServer",
         python: "asyncio create_server: callbacks on one thread",
         visit: |_| visit(ReactorTcpServer::bind("127.0.0.1:0", shouted_lines())?.spawn()?, tcp_client, Clients::AtOnce),
@@ -144,13 +185,7 @@ const STOPS: &[Stop] = &[
     Stop {
         server: "ReactorUdp",
         python: "asyncio create_datagram_endpoint: datagrams",
-        visit: |_| {
-            let running = ReactorUdp::bind("127.0.0.1:0", SHOUT)?.spawn()?;
-            say(format_args!("  listening on {}", running.local_addr()))?;
-            talk_by_datagrams(running.local_addr())?;
-            let handle = running.handle();
-            stopped(&running.stop()?, &[(handle, 3)])
-        },
+        visit: |_| visit_datagrams(ReactorUdp::bind("127.0.0.1:0", SHOUT)?.spawn()?, udp_client, Counts::All),
     },
     Stop { server: "Reactor", python: "several create_server of one asyncio loop", visit: visit_reactor },
 ];
@@ -159,6 +194,12 @@ const STOPS: &[Stop] = &[
 enum Clients {
     OneByOne,
     AtOnce,
+}
+
+/// Whether every datagram is the first of its handler, or all are one handler's.
+enum Counts {
+    Each,
+    All,
 }
 
 /// A connected client: sends a line and returns the line that answers it.
@@ -191,6 +232,18 @@ fn visit<A: Clone + Display>(
     stopped(&running.stop()?, &[(handle, 2)])
 }
 
+/// The same with datagrams.
+fn visit_datagrams<A: Clone + Display>(
+    running: Running<A>,
+    connect: fn(&A) -> io::Result<Client>,
+    counts: Counts,
+) -> ExampleResult<usize> {
+    let handle = running.handle();
+    say(format_args!("  listening on {}", running.local_addr()))?;
+    talk_by_datagrams(&running.local_addr(), connect, counts)?;
+    stopped(&running.stop()?, &[(handle, 3)])
+}
+
 /// Three servers on one thread.
 fn visit_reactor(folder: &Path) -> ExampleResult<usize> {
     let mut reactor = Reactor::new();
@@ -217,7 +270,7 @@ fn visit_reactor(folder: &Path) -> ExampleResult<usize> {
 
     let running = reactor.spawn()?;
     talk_by_connections(&tcp_address, tcp_client, Clients::AtOnce)?;
-    talk_by_datagrams(udp_address)?;
+    talk_by_datagrams(&udp_address, udp_client, Counts::All)?;
     #[cfg(unix)]
     talk_by_connections(&unix_address, unix_client, Clients::AtOnce)?;
     stopped(&running.stop()?, &served)
@@ -240,12 +293,16 @@ fn talk_by_connections<A>(address: &A, connect: fn(&A) -> io::Result<Client>, cl
     Ok(())
 }
 
-fn talk_by_datagrams(address: SocketAddr) -> ExampleResult {
-    let mut first = udp_client(address)?;
-    let mut second = udp_client(address)?;
-    talk("first", &mut first, "hello", "1: HELLO")?;
-    talk("second", &mut second, "안녕하세요, Grüße", "2: 안녕하세요, GRÜSSE")?;
-    talk("first", &mut first, "goodbye", "3: GOODBYE")
+fn talk_by_datagrams<A>(address: &A, connect: fn(&A) -> io::Result<Client>, counts: Counts) -> ExampleResult {
+    let [one, two, three] = match counts {
+        Counts::Each => [1, 1, 1],
+        Counts::All => [1, 2, 3],
+    };
+    let mut first = connect(address)?;
+    let mut second = connect(address)?;
+    talk("first", &mut first, "hello", &format!("{one}: HELLO"))?;
+    talk("second", &mut second, "안녕하세요, Grüße", &format!("{two}: 안녕하세요, GRÜSSE"))?;
+    talk("first", &mut first, "goodbye", &format!("{three}: GOODBYE"))
 }
 
 /// Says how the stop went, and whether each of the servers has served as many requests as it should. Returns how many servers there were.
@@ -305,9 +362,20 @@ fn unix_client(address: &Address) -> io::Result<Client> {
     }))
 }
 
-fn udp_client(address: SocketAddr) -> io::Result<Client> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.connect(address)?;
+fn udp_client(address: &SocketAddr) -> io::Result<Client> {
+    // Nothing is lost within this machine, and the requests are counted, so none is sent again.
+    let mut client = UdpClient::builder().timeout(TIMEOUT).retries(0).connect(*address)?;
+    Ok(Box::new(move |line| String::from_utf8(client.request(line.as_bytes())?).map_err(io::Error::other)))
+}
+
+/// With a name of its own, which is what the answers are sent to.
+#[cfg(unix)]
+fn unix_datagram_client(address: &Address) -> io::Result<Client> {
+    static CLIENTS: AtomicUsize = AtomicUsize::new(0);
+    let server = address.as_path().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let own = server.with_file_name(format!("client-{}.sock", CLIENTS.fetch_add(1, Ordering::Relaxed)));
+    let socket = std::os::unix::net::UnixDatagram::bind(own)?;
+    socket.connect(server)?;
     socket.set_read_timeout(Some(TIMEOUT))?;
     Ok(Box::new(move |line| {
         socket.send(line.as_bytes())?;

@@ -9,6 +9,7 @@ import unittest
 
 from interop_cases.chat import Chat
 from interop_cases.clients import PythonClients
+from interop_cases.datagrams import DatagramMistakes, DatagramPrograms, PythonDatagrams, UdpClientExample
 from interop_cases.echo_client import EchoClient
 from interop_cases.many_connections import MultiConnectionClient
 from interop_cases.mistakes import Mistakes
@@ -18,13 +19,17 @@ from interop_cases.tour import Tour
 
 __all__ = [
     "Chat",
+    "DatagramMistakes",
+    "DatagramPrograms",
     "EchoClient",
     "Mistakes",
     "MultiConnectionClient",
     "NonblockingConnect",
     "PythonClients",
+    "PythonDatagrams",
     "Signals",
     "Tour",
+    "UdpClientExample",
 ]
 
 if __name__ == "__main__":

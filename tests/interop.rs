@@ -15,7 +15,7 @@ use std::time::Duration;
 /// For a whole class of tests. Each of them has a shorter watchdog of its own, which says where it hangs.
 const WATCHDOG: Duration = Duration::from_secs(300);
 
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 14] = [
     "tcp_echo_server",
     "threading_echo_server",
     "select_echo_server",
@@ -25,6 +25,10 @@ const PROGRAMS: [&str; 10] = [
     "tcp_echo_client",
     "multi_connection_client",
     "nonblocking_connect",
+    "udp_echo_server",
+    "udp_client",
+    "udp_request_response",
+    "unix_datagram",
     "tour",
 ];
 
@@ -120,6 +124,26 @@ fn the_nonblocking_connect_connects_to_pythons_socketserver() {
 #[test]
 fn mistakes_get_one_line_and_an_exit_code() {
     run("Mistakes");
+}
+
+#[test]
+fn pythons_datagrams_are_answered() {
+    run("PythonDatagrams");
+}
+
+#[test]
+fn the_udp_client_talks_to_pythons_socketserver() {
+    run("UdpClientExample");
+}
+
+#[test]
+fn mistakes_with_datagrams_get_one_line_and_an_exit_code() {
+    run("DatagramMistakes");
+}
+
+#[test]
+fn the_datagram_programs_talk_to_themselves() {
+    run("DatagramPrograms");
 }
 
 #[test]

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use socketserver::{handler_fn, Connection, ServerHandle, ThreadingTcpServer};
+use socketserver::{
+    handler_fn, Connection, Datagram, Handled, Overload, ServerHandle, TcpServer, ThreadingTcpServer,
+    ThreadingUdpServer,
+};
 
 /// What takes so long has failed.
 const WATCHDOG: Duration = Duration::from_secs(20);
@@ -224,4 +227,95 @@ fn what_many_say_at_once_is_broadcast_whole() {
     let mut heard = vec![0; SPEAKERS * SPEECH];
     listener.read_exact(&mut heard).unwrap_or_else(|error| panic!("{refused:?} refused: {error}"));
     assert_eq!(refused.load(Ordering::Relaxed), 0);
+}
+
+/// Who found no place for a datagram was woken for only if it had found none at the beginning of the turn too. Those of a burst that filled
+/// the places waited until another datagram came, if ever one did.
+#[test]
+fn a_burst_that_fills_the_places_is_served_without_another_datagram() {
+    let echo = |request: &mut Datagram| Ok(request.reply(request.data())?);
+    let server = ThreadingUdpServer::builder().max_connections(1).bind("127.0.0.1:0", handler_fn(echo)).unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(WATCHDOG)).unwrap();
+    client.connect(server.local_addr()).unwrap();
+    for number in 0..5 {
+        client.send(&[number]).unwrap();
+    }
+    let running = server.spawn().unwrap();
+    for number in 0..5 {
+        let mut answer = [0];
+        client.recv(&mut answer).unwrap();
+        assert_eq!(answer, [number]);
+    }
+    running.stop().unwrap();
+}
+
+/// With threads and a queue, `Overload::Reject`'s words were never said: what did not fit the queue was dropped in silence.
+#[test]
+fn the_farewell_is_said_to_who_does_not_fit_the_queue() {
+    let (release, held) = channel::<()>();
+    let held = Arc::new(std::sync::Mutex::new(held));
+    let hold = move |request: &mut Datagram| {
+        request.reply(b"+")?;
+        let _ = held.lock().unwrap().recv_timeout(WATCHDOG);
+        Ok(())
+    };
+    let builder = ThreadingUdpServer::builder().max_connections(1).queue(1).overload(Overload::Reject(b"busy"));
+    let running = builder.bind("127.0.0.1:0", handler_fn(hold)).unwrap().spawn().unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(WATCHDOG)).unwrap();
+    client.connect(running.local_addr()).unwrap();
+    let mut answer = [0; 10];
+    client.send(b"served").unwrap();
+    client.recv(&mut answer).unwrap();
+    for _ in 0..2 {
+        client.send(b"waits, or does not fit").unwrap();
+    }
+    let length = client.recv(&mut answer).unwrap();
+    assert_eq!(&answer[..length], b"busy");
+    drop(release);
+    running.stop().unwrap();
+}
+
+/// A sequential server with `Overload::Reject` took in all who waited when it turned to them, and turned away all but the first, where its
+/// documentation lets them wait.
+#[test]
+fn a_sequential_server_turns_nobody_away() {
+    let server =
+        TcpServer::builder().overload(Overload::Reject(b"busy")).bind("127.0.0.1:0", handler_fn(echo)).unwrap();
+    let address = server.local_addr();
+    let mut clients: Vec<_> = (0..5).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let running = server.spawn().unwrap();
+    for client in &mut clients {
+        client.set_read_timeout(Some(WATCHDOG)).unwrap();
+        client.write_all(b"hello").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "hello");
+    }
+    running.stop().unwrap();
+}
+
+/// `handle_request` said that a datagram had been rejected when it had been put into the queue.
+#[test]
+fn handle_request_rejects_nobody_who_may_wait() {
+    let (release, held) = channel::<()>();
+    let held = Arc::new(std::sync::Mutex::new(held));
+    let hold = move |_: &mut Datagram| {
+        let _ = held.lock().unwrap().recv_timeout(WATCHDOG);
+        Ok(())
+    };
+    let builder = ThreadingUdpServer::builder().max_connections(1).timeout(Duration::from_millis(10));
+    let mut server = builder.bind("127.0.0.1:0", handler_fn(hold)).unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(server.local_addr()).unwrap();
+    for _ in 0..2 {
+        client.send(b"x").unwrap();
+    }
+    assert!(matches!(server.handle_request().unwrap(), Handled::Served));
+    assert!(matches!(server.handle_request().unwrap(), Handled::TimedOut));
+    drop(release);
+    while !matches!(server.handle_request().unwrap(), Handled::Served) {}
+    assert_eq!(server.handle().stats().accepted, 2);
 }

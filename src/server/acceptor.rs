@@ -108,6 +108,13 @@ impl<S: Source> Acceptor<S> {
         }
     }
 
+    /// For handlers that run on the serving thread: while one does, nobody is there to take others in, or to turn them away, so all of
+    /// them wait in the system's queue.
+    pub(crate) fn leave_waiting(&mut self) {
+        self.queue = 0;
+        self.overload = Overload::Wait;
+    }
+
     /// Accepts at most `most` requests and hands some over. Waits for nothing but inline handlers.
     ///
     /// Accepting runs ahead of handing over: taking a client out of the kernel's queue costs a tenth of starting a thread, and a
@@ -163,20 +170,32 @@ impl<S: Source> Acceptor<S> {
 
     /// Accepts until there is nobody left, no place left, or `most` have been, and says what came last.
     fn accept_some(&mut self, most: usize) -> Step {
+        let step = self.accept_most(most);
+        // Looked at last, because whoever finds no place is served when one becomes free, and may be the last to come: where there is none
+        // now either, the next request that ends wakes this thread.
+        while !self.waiting.is_empty() && self.reception.control.gate.room() > 0 {
+            self.place_waiting();
+        }
+        step
+    }
+
+    fn accept_most(&mut self, most: usize) -> Step {
         self.place_waiting();
+        // Who asks for one request at a time has no use for a queue.
+        let queue = if most == 1 { 0 } else { self.queue };
         let room = match self.overload {
             Overload::Wait => self.reception.control.gate.room(),
             Overload::Reject(_) => usize::MAX,
         };
         self.full = room == 0;
-        if self.full && self.queue == 0 {
+        if self.full && queue == 0 {
             return Step::Wait(None);
         }
         // With a queue it goes on: what finds no place waits in it, and what does not fit there is dropped, and counted.
-        let room = if self.queue > 0 { usize::MAX } else { room };
+        let room = if queue > 0 { usize::MAX } else { room };
         let mut step = Step::Dispatched;
         for _ in 0..room.min(most).min(ACCEPTS_A_TURN) {
-            step = self.accept();
+            step = self.accept(queue);
             match step {
                 Step::Dispatched | Step::TurnedAway => {}
                 Step::Lost(_) | Step::Short(_) | Step::Wait(_) | Step::Fatal(_) => break,
@@ -196,7 +215,7 @@ impl<S: Source> Acceptor<S> {
     }
 
     /// Accepts one request, to be handed over.
-    fn accept(&mut self) -> Step {
+    fn accept(&mut self, queue: usize) -> Step {
         let accepted = match &mut *lock(&self.listener) {
             Some(listener) => listener.accept(&self.context),
             None => return Step::Fatal(io::ErrorKind::NotConnected.into()),
@@ -207,16 +226,19 @@ impl<S: Source> Acceptor<S> {
             Err(error) => return self.accept_failed(error),
         };
         self.back_off.reset();
+        // A place that has become free meanwhile belongs to who has waited for it.
+        self.place_waiting();
         match Slot::take(&self.reception.control, request.cut_target()) {
             Some(slot) => {
                 self.accepted.push_back((request, slot));
                 Step::Dispatched
             }
-            None if self.waiting.len() < self.queue => {
+            None if self.waiting.len() < queue => {
                 self.waiting.push_back(request);
                 Step::TurnedAway
             }
-            None if self.queue > 0 => {
+            // Nobody is told, unless the builder has words for it.
+            None if queue > 0 && self.overload == Overload::Wait => {
                 self.reception.control.counters.dropped.add_one();
                 Step::TurnedAway
             }

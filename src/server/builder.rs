@@ -286,7 +286,8 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
 
 impl<L: Listener<Request = Datagram>> Builder<L, Threading> {
     /// How many datagrams may wait for a thread when all of `max_connections` are busy. Default 1,024; zero leaves them in the system's
-    /// buffer. More are dropped and counted in [`Stats::dropped`](crate::Stats::dropped).
+    /// buffer. More are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), or with [`Overload::Reject`] answered with its
+    /// words and counted as rejected. [`handle_request`](super::Server::handle_request) has no use for a queue and leaves them in the system's buffer.
     pub fn queue(mut self, datagrams: usize) -> Self {
         self.queue = datagrams;
         self

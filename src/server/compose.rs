@@ -182,11 +182,10 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         let preparation = listener.preparation();
         let prepare_timeout = self.prepare_timeout;
         let (timeout, handle_timeout) = (self.timeout, self.handle_timeout.take());
-        if self.dispatch.runs_inline() {
-            // While one is served nobody is there to take others in.
-            self.queue = 0;
+        let (mut front, dispatch) = self.front(listener, Arc::clone(&control));
+        if dispatch.runs_inline() {
+            front.acceptor.leave_waiting();
         }
-        let (front, dispatch) = self.front(listener, Arc::clone(&control));
         let reception = Arc::clone(&front.acceptor.reception);
         let service = Service { reception, handler: erase(handler), preparation, prepare_timeout };
         Ok(Server {

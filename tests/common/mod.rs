@@ -250,25 +250,27 @@ pub fn run(test: impl FnOnce()) {
 }
 
 /// A running server of any kind.
-pub struct Served {
-    pub place: Place,
+pub struct Served<P = Place> {
+    pub place: P,
     pub handle: ServerHandle,
     serving: std::thread::JoinHandle<socketserver::Result<socketserver::ShutdownReport>>,
 }
 
 impl Served {
-    pub fn new<L: Listener, D: Dispatch>((mut server, place): (Server<L, D>, Place)) -> Self {
-        let handle = server.handle();
-        let serving = std::thread::spawn(move || server.serve_forever());
-        Served { place, handle, serving }
-    }
-
     pub fn connect(&self) -> Socket {
         self.place.connect()
     }
 
     pub fn exchange(&self, request: &[u8]) -> Vec<u8> {
         self.place.exchange(request)
+    }
+}
+
+impl<P> Served<P> {
+    pub fn new<L: Listener, D: Dispatch>((mut server, place): (Server<L, D>, P)) -> Self {
+        let handle = server.handle();
+        let serving = std::thread::spawn(move || server.serve_forever());
+        Served { place, handle, serving }
     }
 
     /// Waits until no request is under way.

@@ -15,9 +15,11 @@ class Tour(Case):
             self.assertRegex(text, rf"(?m)^{name} \(")
         for name in ("UnixStreamServer", "ThreadingUnixStreamServer"):
             self.assertRegex(text, rf"(?m)^{name} \(")
+        for name in ("UdpServer", "ThreadingUdpServer", "UnixDatagramServer", "ThreadingUnixDatagramServer"):
+            self.assertRegex(text, rf"(?m)^{name} \(")
         for name in ("ReactorTcpServer", "ReactorUnixServer", "ReactorUdp", "Reactor"):
             self.assertRegex(text, rf"(?m)^{name} \(")
-        self.assertRegex(text.splitlines()[-1], r"^11 servers visited, all stopped cleanly$")
+        self.assertRegex(text.splitlines()[-1], r"^15 servers visited, all stopped cleanly$")
 
     def test_nobody_reads_what_it_says(self):
         reader, writer = os.pipe()
