@@ -32,9 +32,11 @@
 //! |---|---|---|---|
 //! | TCP | [`TcpServer`] | [`ThreadingTcpServer`] | [`ReactorTcpServer`] |
 //! | Unix socket | `UnixStreamServer` | `ThreadingUnixStreamServer` | `ReactorUnixServer` |
-//! | UDP | | | [`ReactorUdp`](reactor::ReactorUdp) |
+//! | UDP | [`UdpServer`] | [`ThreadingUdpServer`] | [`ReactorUdp`](reactor::ReactorUdp) |
+//! | Unix datagram socket | `UnixDatagramServer` | `ThreadingUnixDatagramServer` | |
 //!
-//! The same handler serves on all of the first two columns: a [`Connection`] is one type, whatever lies under it. A
+//! The same handler serves on all stream servers of the first two columns: a [`Connection`] is one type, whatever lies
+//! under it. Datagram servers take a handler of [`Datagram`]s. A
 //! sequential server suits requests that take no time, or that must not run side by side; one slow client holds up all
 //! others. A threading server suits nearly everything else, up to some thousands of clients at once: threads are reused,
 //! and there are never more than [`max_connections`](server::Builder::max_connections).
@@ -52,6 +54,7 @@
 //! |---|---|
 //! | `BaseRequestHandler.setup`, `handle`, `finish` | [`Handler`] |
 //! | `self.request`, `self.rfile`, `self.wfile` | [`Connection`] |
+//! | `self.request` of a datagram server | [`Datagram`] |
 //! | `self.client_address`, `self.server` | [`peer_addr`](Connection::peer_addr), [`server`](Connection::server) |
 //! | `serve_forever`, `handle_request`, `shutdown` | [`Server::serve_forever`], [`Server::handle_request`], [`ServerHandle::shutdown`] |
 //! | `server_close`, `with` | drop |

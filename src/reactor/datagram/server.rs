@@ -87,7 +87,7 @@ impl Builder<UdpListener, EventLoops> {
     /// `verify_request` and `max_per_address`.
     ///
     /// # Errors
-    /// As [`ReactorUdp::bind`], and [`Error::InvalidSetting`](crate::Error::InvalidSetting).
+    /// As [`ReactorUdp::bind`], and [`Error::InvalidSetting`].
     pub fn bind(mut self, address: impl ToEndpoint, protocol: impl DatagramProtocol) -> Result<ReactorUdp> {
         self.check_reactor()?;
         let (socket, _) = bind_udp(address, &self.options)?;
