@@ -45,7 +45,10 @@ impl MessageProtocol for Member {
     }
 
     fn connection_lost(&mut self, transport: &mut Transport, _: Option<&std::io::Error>) {
-        tell_the_others(transport, &format!("User {} has left the chat.", transport.peer_addr()));
+        // When the server stops, all of them leave, and there is nobody to be told.
+        if !transport.server().is_shutting_down() {
+            tell_the_others(transport, &format!("User {} has left the chat.", transport.peer_addr()));
+        }
     }
 }
 
