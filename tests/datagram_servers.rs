@@ -368,9 +368,9 @@ fn a_datagram_is_what_was_sent_however_it_was_read<K: DatagramKind>() {
 
 fn the_socket_can_be_configured<K: DatagramKind>() {
     let served = K::serve(handler_fn(|request: &mut Datagram| {
-        let before = request.socket().recv_buffer_size()?;
-        request.socket().set_recv_buffer_size(16 * 1024)?;
-        let after = request.socket().recv_buffer_size()?;
+        let before = request.socket().unwrap().recv_buffer_size()?;
+        request.socket().unwrap().set_recv_buffer_size(16 * 1024)?;
+        let after = request.socket().unwrap().recv_buffer_size()?;
         assert!(after < before, "{before} and {after}");
         Ok(request.reply(b"ok")?)
     }));

@@ -199,7 +199,7 @@ fn seen_by_a_handler<T: Send + 'static>(
     let served = UdpServer::serve_as(
         builder,
         handler_fn(move |request: &mut Datagram| {
-            sender.send(look(request.socket())?).unwrap();
+            sender.send(look(request.socket().unwrap())?).unwrap();
             Ok(())
         }),
     );

@@ -111,8 +111,9 @@ impl Datagram {
         self.context.server()
     }
 
-    /// The socket, with every option that socket2 knows.
-    pub fn socket(&self) -> SockRef<'_> {
+    /// The socket, with every option that socket2 knows; `None` on the few systems where mio needs it for itself (neither epoll nor
+    /// kqueue).
+    pub fn socket(&self) -> Option<SockRef<'_>> {
         self.socket.as_sock_ref()
     }
 

@@ -117,7 +117,7 @@ impl DatagramSocket {
         }
     }
 
-    pub(crate) fn as_sock_ref(&self) -> SockRef<'_> {
+    pub(crate) fn as_sock_ref(&self) -> Option<SockRef<'_>> {
         match self {
             DatagramSocket::Udp(socket) => socket.as_sock_ref(),
             #[cfg(unix)]

@@ -7,7 +7,7 @@ use std::io;
 use std::mem::MaybeUninit;
 
 pub(crate) use random::random;
-pub(crate) use shareable::Shareable;
+pub(crate) use shareable::{Shareable, EVENTS_REARM};
 
 /// What a failed accept, or a failed receive on a datagram socket, means for the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,21 +136,6 @@ pub(crate) const ACCEPTED_INHERIT: bool = cfg!(any(target_os = "linux", target_o
 /// only say so can be left out. So it is where mio stands on epoll(7); mio on poll(2) has to see that nothing is left.
 pub(crate) const SHORT_READ_IS_LAST: bool =
     cfg!(all(any(target_os = "linux", target_os = "android"), not(mio_unsupported_force_poll_poll)));
-
-/// Whether a descriptor is reported again by itself when there is something new, as by epoll(7) and kqueue(2), however it was read in
-/// between. Elsewhere mio has to see that nothing was left, so everything goes through its types.
-pub(crate) const EVENTS_REARM: bool = cfg!(all(
-    any(
-        target_os = "linux",
-        target_os = "android",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        target_os = "dragonfly",
-        target_vendor = "apple"
-    ),
-    not(mio_unsupported_force_poll_poll)
-));
 
 /// What a stream is reported for that is to be read: urgent data too, where mio knows such a thing, because a read stops before it.
 pub(crate) fn readable() -> mio::Interest {

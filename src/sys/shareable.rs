@@ -1,17 +1,8 @@
-//! [`Shareable`].
+//! [`Shareable`] and [`EVENTS_REARM`].
 
-use std::io;
+pub(crate) use inner::{Shareable, EVENTS_REARM};
 
-use mio::event::Source;
-use mio::{Interest, Registry, Token};
-
-/// One of mio's sockets that several threads may have a hold on.
-///
-/// mio wants a socket for itself alone to register it. Where it stands on epoll or kqueue the descriptor is all that is needed, and
-/// reading and writing take no lock; elsewhere the socket remembers where it is registered.
-#[derive(Debug)]
-pub(crate) struct Shareable<S>(ShareableInner<S>);
-
+/// Where mio stands on epoll(7) or kqueue(2).
 #[cfg(all(
     any(
         target_os = "linux",
@@ -24,62 +15,58 @@ pub(crate) struct Shareable<S>(ShareableInner<S>);
     ),
     not(mio_unsupported_force_poll_poll)
 ))]
-type ShareableInner<S> = S;
-#[cfg(not(all(
-    any(
-        target_os = "linux",
-        target_os = "android",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        target_os = "dragonfly",
-        target_vendor = "apple"
-    ),
-    not(mio_unsupported_force_poll_poll)
-)))]
-type ShareableInner<S> = crate::sync::Mutex<S>;
+mod inner {
+    use std::io;
+    use std::os::fd::{AsFd, AsRawFd};
 
-#[cfg(all(
-    any(
-        target_os = "linux",
-        target_os = "android",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        target_os = "dragonfly",
-        target_vendor = "apple"
-    ),
-    not(mio_unsupported_force_poll_poll)
-))]
-impl<S: Source + std::os::fd::AsRawFd> Shareable<S> {
-    pub(crate) fn new(socket: S) -> Self {
-        Shareable(socket)
-    }
+    use mio::event::Source;
+    use mio::unix::SourceFd;
+    use mio::{Interest, Registry, Token};
+    use socket2::SockRef;
 
-    pub(crate) fn with<T>(&self, code: impl FnOnce(&S) -> T) -> T {
-        code(&self.0)
-    }
+    /// Whether a descriptor is reported again by itself when there is something new, however it was read in between. Elsewhere mio has
+    /// to see that nothing was left, so everything goes through its types.
+    pub(crate) const EVENTS_REARM: bool = true;
 
-    pub(crate) fn register(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        registry.register(&mut mio::unix::SourceFd(&self.0.as_raw_fd()), token, interest)
-    }
+    /// One of mio's sockets that several threads may have a hold on.
+    ///
+    /// mio wants a socket for itself alone to register it. Here the descriptor is all that is needed, and reading and writing take no lock;
+    /// elsewhere the socket remembers where it is registered.
+    #[derive(Debug)]
+    pub(crate) struct Shareable<S>(S);
 
-    pub(crate) fn reregister(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        registry.reregister(&mut mio::unix::SourceFd(&self.0.as_raw_fd()), token, interest)
-    }
+    impl<S: Source + AsRawFd> Shareable<S> {
+        pub(crate) fn new(socket: S) -> Self {
+            Shareable(socket)
+        }
 
-    pub(crate) fn as_sock_ref(&self) -> socket2::SockRef<'_>
-    where
-        S: std::os::fd::AsFd,
-    {
-        socket2::SockRef::from(&self.0)
-    }
+        pub(crate) fn with<T>(&self, code: impl FnOnce(&S) -> T) -> T {
+            code(&self.0)
+        }
 
-    pub(crate) fn into_inner(self) -> S {
-        self.0
+        pub(crate) fn register(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+            registry.register(&mut SourceFd(&self.0.as_raw_fd()), token, interest)
+        }
+
+        pub(crate) fn reregister(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+            registry.reregister(&mut SourceFd(&self.0.as_raw_fd()), token, interest)
+        }
+
+        /// The socket's options, where nobody needs the socket for itself.
+        pub(crate) fn as_sock_ref(&self) -> Option<SockRef<'_>>
+        where
+            S: AsFd,
+        {
+            Some(SockRef::from(&self.0))
+        }
+
+        pub(crate) fn into_inner(self) -> S {
+            self.0
+        }
     }
 }
 
+/// Where it stands on something else.
 #[cfg(not(all(
     any(
         target_os = "linux",
@@ -92,24 +79,43 @@ impl<S: Source + std::os::fd::AsRawFd> Shareable<S> {
     ),
     not(mio_unsupported_force_poll_poll)
 )))]
-impl<S: Source> Shareable<S> {
-    pub(crate) fn new(socket: S) -> Self {
-        Shareable(crate::sync::Mutex::new(socket))
-    }
+mod inner {
+    use std::io;
 
-    pub(crate) fn with<T>(&self, code: impl FnOnce(&S) -> T) -> T {
-        code(&crate::sync::lock(&self.0))
-    }
+    use mio::event::Source;
+    use mio::{Interest, Registry, Token};
+    use socket2::SockRef;
 
-    pub(crate) fn register(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        registry.register(&mut *crate::sync::lock(&self.0), token, interest)
-    }
+    use crate::sync::{lock, Mutex};
 
-    pub(crate) fn reregister(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        registry.reregister(&mut *crate::sync::lock(&self.0), token, interest)
-    }
+    pub(crate) const EVENTS_REARM: bool = false;
 
-    pub(crate) fn into_inner(self) -> S {
-        self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    #[derive(Debug)]
+    pub(crate) struct Shareable<S>(Mutex<S>);
+
+    impl<S: Source> Shareable<S> {
+        pub(crate) fn new(socket: S) -> Self {
+            Shareable(Mutex::new(socket))
+        }
+
+        pub(crate) fn with<T>(&self, code: impl FnOnce(&S) -> T) -> T {
+            code(&lock(&self.0))
+        }
+
+        pub(crate) fn register(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+            registry.register(&mut *lock(&self.0), token, interest)
+        }
+
+        pub(crate) fn reregister(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+            registry.reregister(&mut *lock(&self.0), token, interest)
+        }
+
+        pub(crate) fn as_sock_ref(&self) -> Option<SockRef<'_>> {
+            None
+        }
+
+        pub(crate) fn into_inner(self) -> S {
+            self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use mio::net::UdpSocket;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::connection::RequestContext;
 use crate::datagram::{Datagram, DatagramSocket, Receiver};
@@ -35,7 +35,11 @@ impl UdpListener {
 
     /// Begins or stops to receive what is sent to a group.
     pub(super) fn set_membership(&self, group: IpAddr, member: bool) -> io::Result<()> {
-        set_membership(&self.receiver.socket.as_sock_ref(), group, member)
+        match &*self.receiver.socket {
+            DatagramSocket::Udp(socket) => socket.with(|socket| set_membership(&SockRef::from(socket), group, member)),
+            #[cfg(unix)]
+            DatagramSocket::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 }
 

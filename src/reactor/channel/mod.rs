@@ -1,9 +1,9 @@
 //! [`Channel`]: a connection and its protocol, from one event to the next.
 
+mod closing;
 mod timing;
 
 use std::io;
-use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,8 +17,6 @@ use super::link::Link;
 use super::protocol::Protocol;
 use super::timers::Timers;
 use super::transport::{State, Transport};
-use crate::clock::after;
-use crate::connection::LINGER;
 use crate::error::Error;
 use crate::server::{guarded, Admission, Cause, Failure, Slot, Stage};
 use crate::sys;
@@ -426,56 +424,6 @@ impl Channel {
             _ if matches!(self.transport.state, State::Broken(_)) => self.readable = false,
             _ if self.transport.link.is_cut() => {}
             _ => self.transport.state = State::Aborted(Some(error)),
-        }
-    }
-
-    /// Everything has been sent after a `close`. The protocol goes now; the socket when what was sent has arrived.
-    fn finish(&mut self, turn: &mut Turn<'_>) -> Next {
-        self.stamp(turn.now);
-        self.lose(None);
-        // Where the peer has ended, nothing can come any more that a close would answer with a reset.
-        if self.transport.read_ended || self.transport.link.socket.shutdown(Shutdown::Write).is_err() {
-            return Next::Gone;
-        }
-        self.readable = true;
-        // At a stop, connections on which nothing has gone out lately are not waited for. Otherwise they are: a peer may read slowly.
-        self.lingers_until = Some(match self.transport.last_written {
-            written if self.house().handle().is_shutting_down() => {
-                written.map_or(turn.now, |written| after(written, LINGER))
-            }
-            _ => after(turn.now, LINGER),
-        });
-        self.transport.timing_changed = true;
-        self.linger(turn)
-    }
-
-    fn linger(&mut self, turn: &Turn<'_>) -> Next {
-        if self.transport.link.is_cut() || self.transport.read_ended {
-            return Next::Gone;
-        }
-        match (self.readable, self.lingers_until) {
-            (true, _) => Next::Read,
-            (false, Some(until)) if until > turn.now => Next::Wait,
-            _ => Next::Gone,
-        }
-    }
-
-    /// Reads and throws away.
-    fn discard(&mut self, turn: &mut Turn<'_>) -> usize {
-        match self.transport.link.socket.read(turn.buffer) {
-            Ok(count) if count > 0 => {
-                self.readable = !self.was_last(count, turn.buffer.len());
-                count
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.readable = false;
-                0
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            _ => {
-                self.transport.read_ended = true;
-                0
-            }
         }
     }
 
