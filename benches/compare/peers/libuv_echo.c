@@ -1,5 +1,5 @@
-/* An echo server on libuv, one loop on one thread. Takes the size of its buffer, prints where it listens, and ends when
- * its standard input is closed.
+/* An echo server on libuv, one loop on one thread. Takes the size of its buffer, prints where it listens, and serves until
+ * a signal ends it.
  *
  * Written as a user who minds speed would: one buffer for all connections, uv_try_write before uv_write, so that a
  * request is made only for what the kernel does not take at once, and no reading while such a rest is under way. */
@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <uv.h>
 
 enum { BACKLOG = 4096 };
@@ -102,15 +101,6 @@ static void on_connection(uv_stream_t *listener, int status) {
     check(uv_read_start((uv_stream_t *)connection, give_buffer, on_read), "uv_read_start");
 }
 
-/* Runs on a thread of its own, so that the loop has nothing but its sockets to wait for. */
-static void end_with_standard_input(void *unused) {
-    (void)unused;
-    char ignored[64];
-    while (read(STDIN_FILENO, ignored, sizeof ignored) > 0)
-        ;
-    _exit(0);
-}
-
 int main(int argc, char **argv) {
     buffer_size = argc == 2 ? strtoul(argv[1], NULL, 10) : 0;
     if (buffer_size == 0) {
@@ -130,8 +120,6 @@ int main(int argc, char **argv) {
     check(uv_listen((uv_stream_t *)&listener, BACKLOG, on_connection), "uv_listen");
     check(uv_tcp_getsockname(&listener, (struct sockaddr *)&address, &length), "uv_tcp_getsockname");
 
-    uv_thread_t waiter;
-    check(uv_thread_create(&waiter, end_with_standard_input, NULL), "uv_thread_create");
     printf("listening on 127.0.0.1:%d\n", ntohs(address.sin_port));
     fflush(stdout);
     return uv_run(loop, UV_RUN_DEFAULT);
