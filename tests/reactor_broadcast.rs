@@ -6,7 +6,7 @@
 mod common;
 
 use std::io::{self, Read, Write};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
 use common::reactor::{narrow, serving, Probe, ReactorKind, ReactorTcpWorkers, Told};
@@ -220,11 +220,12 @@ fn a_filter_that_panics_leaves_out_that_connection<K: ReactorKind>() {
     served.stop();
 }
 
-fn a_loop_that_is_held_up_takes_a_mebibyte_of_broadcasts<K: ReactorKind>() {
+/// Greets, and on data says so and holds its loop up, each time until told to go on.
+fn held_up_by_data() -> (Probe, Receiver<()>, Sender<()>) {
     let (release, wait) = channel::<()>();
     let wait = Mutex::new(wait);
     let (sender, entered) = channel();
-    let (probe, _told) = Probe::new(move |told, transport| match told {
+    let (probe, _) = Probe::new(move |told, transport| match told {
         Told::Made => {
             transport.write(b"+");
         }
@@ -234,6 +235,11 @@ fn a_loop_that_is_held_up_takes_a_mebibyte_of_broadcasts<K: ReactorKind>() {
         }
         _ => {}
     });
+    (probe, entered, release)
+}
+
+fn a_loop_that_is_held_up_takes_a_mebibyte_of_broadcasts<K: ReactorKind>() {
+    let (probe, entered, release) = held_up_by_data();
     let (server, place) = K::bind(K::builder(), probe);
     let broadcaster = server.broadcaster();
     let served = serving((server, place));
@@ -276,19 +282,7 @@ fn nobody_is_there_before_the_start_and_after_the_stop<K: ReactorKind>() {
 #[test]
 fn a_loop_that_is_held_up_holds_up_no_other() {
     common::run(|| {
-        let (release, wait) = channel::<()>();
-        let wait = Mutex::new(wait);
-        let (sender, entered) = channel();
-        let (probe, _told) = Probe::new(move |told, transport| match told {
-            Told::Made => {
-                transport.write(b"+");
-            }
-            Told::Data(_) => {
-                sender.send(()).unwrap();
-                receive(&wait.lock().unwrap());
-            }
-            _ => {}
-        });
+        let (probe, entered, release) = held_up_by_data();
         let (server, place) = ReactorTcpWorkers::bind(ReactorTcpWorkers::builder(), probe);
         let broadcaster = server.broadcaster();
         let served = serving((server, place));

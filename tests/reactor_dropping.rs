@@ -7,10 +7,10 @@ mod common;
 
 use std::io::{self, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
-use common::reactor::{until_lost, Echo, Probe, ReactorKind, Told};
+use common::reactor::{held_up, until_lost, Echo, Probe, ReactorKind, Told};
 use common::{eventually, read_all, read_byte, receive, LONG};
 
 every_reactor! {
@@ -19,21 +19,6 @@ every_reactor! {
     dropped_with_a_callback_that_computes_on
     dropped_in_a_panic
     dropped_by_its_own_callback
-}
-
-/// A callback that holds its loop up until the sender has sent, or has been dropped.
-fn held_up(at: fn(&Told) -> bool) -> (Probe, Receiver<Told>, Sender<()>) {
-    let (release, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let (probe, told) = Probe::new(move |told, transport| {
-        if at(told) {
-            let _ = wait.lock().unwrap().recv_timeout(LONG);
-        }
-        if let Told::Data(data) = told {
-            transport.write(data);
-        }
-    });
-    (probe, told, release)
 }
 
 fn dropped_before_the_start<K: ReactorKind>() {

@@ -7,11 +7,11 @@ mod common;
 
 use std::io::{self, Write};
 use std::net::Shutdown;
-use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use common::reactor::{flood, lost, narrow, pattern, serving, until_lost, Echo, Probe, ReactorKind, Told};
+use common::reactor::{flood, held_up, lost, narrow, pattern, serving, until_lost, Echo, Probe, ReactorKind, Told};
 use common::{eventually, failures, read_all, read_byte, receive, LONG};
 use socketserver::{Error, Protocol, Transport};
 
@@ -132,21 +132,6 @@ fn what_waits_to_be_sent_is_flushed<K: ReactorKind>() {
     assert!(read_all(&mut client) == pattern(LENGTH));
     drop(client);
     assert!(served.join().unwrap().is_clean());
-}
-
-/// A callback that holds its loop up until the sender has sent, or has been dropped.
-fn held_up(at: fn(&Told) -> bool) -> (Probe, Receiver<Told>, Sender<()>) {
-    let (release, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let (probe, told) = Probe::new(move |told, transport| {
-        if at(told) {
-            let _ = wait.lock().unwrap().recv_timeout(LONG);
-        }
-        if let Told::Data(data) = told {
-            transport.write(data);
-        }
-    });
-    (probe, told, release)
 }
 
 fn what_has_come_is_delivered_first<K: ReactorKind>() {

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::io;
 use std::io::Read;
 use std::sync::mpsc::{channel, Receiver, Sender};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use socketserver::reactor::{EventLoops, ReactorServer, WriteStatus};
@@ -316,6 +316,21 @@ pub fn narrow(place: &Place) -> Socket {
     client.set_read_timeout(Some(LONG)).unwrap();
     client.set_write_timeout(Some(LONG)).unwrap();
     client
+}
+
+/// A callback that holds its loop up until the sender has sent, or has been dropped.
+pub fn held_up(at: fn(&Told) -> bool) -> (Probe, Receiver<Told>, Sender<()>) {
+    let (release, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let (probe, told) = Probe::new(move |told, transport| {
+        if at(told) {
+            let _ = wait.lock().unwrap().recv_timeout(LONG);
+        }
+        if let Told::Data(data) = told {
+            transport.write(data);
+        }
+    });
+    (probe, told, release)
 }
 
 /// Reads to whatever end it comes to: what had come, and how it ended.

@@ -15,7 +15,7 @@ use crate::client::{Client, Wire};
 use crate::harness::{count, eventually, expect_free, long, own_loopback, pattern, percentile, Random, Watchdog};
 use crate::parent::Child;
 use crate::reactor_talk::EventTalk;
-use crate::stopping::{pause, Seen, SLACK};
+use crate::stopping::{pause, stop_from_everywhere, Seen, SLACK};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -104,38 +104,14 @@ fn t24_stops_before_during_and_after_from_everywhere_at_once() {
         } else {
             builder.bind(anywhere(), EventTalk::default()).unwrap()
         };
-        let (handle, address) = (server.handle(), server.local_addr());
-        let pauses: Vec<u64> = (0..4).map(|_| random.next() % 300).collect();
-        let (client, how) = (random.below(2) == 0, random.below(4));
-        thread::scope(|scope| {
-            for pause in &pauses[..3] {
-                let handle = handle.clone();
-                scope.spawn(move || {
-                    thread::sleep(Duration::from_micros(*pause));
-                    handle.shutdown();
-                });
+        stop_from_everywhere(&mut random, (server.handle(), server.local_addr()), |how| match how {
+            0 => {
+                server.serve_forever().unwrap();
+                assert!(matches!(server.serve_forever(), Err(Error::Closed { .. })));
             }
-            if client {
-                scope.spawn(move || {
-                    if let Ok(stream) = TcpStream::connect(address) {
-                        let mut client = Client::over(Wire::Tcp(stream));
-                        let _ = client.say("bye");
-                        let _ = client.rest();
-                    }
-                });
-            }
-            thread::sleep(Duration::from_micros(pauses[3]));
-            match how {
-                0 => {
-                    server.serve_forever().unwrap();
-                    assert!(matches!(server.serve_forever(), Err(Error::Closed { .. })));
-                }
-                1 => drop(server.spawn().unwrap().stop().unwrap()),
-                2 => drop(server.spawn().unwrap()),
-                _ => drop(server),
-            }
-            handle.shutdown();
-            assert!(handle.is_shutting_down());
+            1 => drop(server.spawn().unwrap().stop().unwrap()),
+            2 => drop(server.spawn().unwrap()),
+            _ => drop(server),
         });
     }
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use socketserver::server::{Dispatch, Running, Sequential, Threading};
 use socketserver::tcp::TcpListener;
-use socketserver::{handler_fn, Connection, Error, Handled, HandlerResult, Server, TcpServer, ThreadingTcpServer};
+use socketserver::{
+    handler_fn, Connection, Error, Handled, HandlerResult, Server, ServerHandle, TcpServer, ThreadingTcpServer,
+};
 
 use crate::client::Client;
 use crate::harness::{count, eventually, expect_free, long, own_loopback, percentile, Random, Watchdog};
@@ -52,26 +54,14 @@ fn t23_a_stop_takes_effect_at_once_whenever_it_comes() {
     assert!(times[times.len() - 1] < SLACK, "{:?}", times[times.len() - 1]);
 }
 
-/// One server's life, with everything at a random moment.
-fn interleaving<D: Dispatch + Default>(random: &mut Random) {
-    let mut server = Server::<TcpListener, D>::bind("127.0.0.1:0", Talk).unwrap();
-    let handle = server.handle();
+/// Stops a server thrice and has a client come, each at a random moment, while `live` serves in one of four ways, until it has returned.
+pub(crate) fn stop_from_everywhere(
+    random: &mut Random,
+    (handle, address): (ServerHandle, SocketAddr),
+    live: impl FnOnce(usize),
+) {
     let pauses: Vec<u64> = (0..4).map(|_| random.next() % 300).collect();
-    let (client, from_handler, how) = (random.below(2) == 0, random.below(2) == 0, random.below(4));
-    if from_handler {
-        // A handler that stops its own server.
-        server = Server::<TcpListener, D>::bind(
-            "127.0.0.1:0",
-            handler_fn(|request: &mut Connection| {
-                request.server().shutdown();
-                request.server().shutdown();
-                Ok(request.write_all(b"stopped\n")?)
-            }),
-        )
-        .unwrap();
-    }
-    let handle = if from_handler { server.handle() } else { handle };
-    let address = server.local_addr();
+    let (client, how) = (random.below(2) == 0, random.below(4));
     thread::scope(|scope| {
         for pause in &pauses[..3] {
             let handle = handle.clone();
@@ -91,17 +81,35 @@ fn interleaving<D: Dispatch + Default>(random: &mut Random) {
             });
         }
         thread::sleep(Duration::from_micros(pauses[3]));
-        match how {
-            0 => {
-                server.serve_forever().unwrap();
-                assert!(matches!(server.serve_forever(), Err(Error::Closed { .. })));
-            }
-            1 => drop(server.spawn().unwrap().stop().unwrap()),
-            2 => drop(server.spawn().unwrap()),
-            _ => drop(server),
-        }
+        live(how);
         handle.shutdown();
         assert!(handle.is_shutting_down());
+    });
+}
+
+/// One server's life, with everything at a random moment.
+fn interleaving<D: Dispatch + Default>(random: &mut Random) {
+    let mut server = Server::<TcpListener, D>::bind("127.0.0.1:0", Talk).unwrap();
+    if random.below(2) == 0 {
+        // A handler that stops its own server.
+        server = Server::<TcpListener, D>::bind(
+            "127.0.0.1:0",
+            handler_fn(|request: &mut Connection| {
+                request.server().shutdown();
+                request.server().shutdown();
+                Ok(request.write_all(b"stopped\n")?)
+            }),
+        )
+        .unwrap();
+    }
+    stop_from_everywhere(random, (server.handle(), server.local_addr()), |how| match how {
+        0 => {
+            server.serve_forever().unwrap();
+            assert!(matches!(server.serve_forever(), Err(Error::Closed { .. })));
+        }
+        1 => drop(server.spawn().unwrap().stop().unwrap()),
+        2 => drop(server.spawn().unwrap()),
+        _ => drop(server),
     });
 }
 
