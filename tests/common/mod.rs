@@ -65,6 +65,18 @@ pub fn receive<T>(receiver: &Receiver<T>) -> T {
     receiver.recv_timeout(LONG).expect("nothing was sent in time")
 }
 
+/// Something begun at `started` tells of five runs, an interval apart.
+pub fn expect_interval(ran: &Receiver<Instant>, started: Instant, interval: Duration) {
+    let mut last = receive(ran);
+    assert!(last - started >= interval);
+    for _ in 1..5 {
+        let next = receive(ran);
+        // A lower bound: nothing but the machine makes it longer.
+        assert!(next - last >= interval / 2, "{:?}", next - last);
+        last = next;
+    }
+}
+
 /// An address with port 0 that no other test uses, so that a port which was closed stays so.
 pub fn own_address() -> SocketAddr {
     static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -14,7 +14,7 @@ use crate::harness::{count, eventually, percentile, Watchdog};
 use crate::parent::Child;
 use crate::reactor_talk::EventTalk;
 use crate::scripted::LONGEST_BACK_OFF;
-use crate::shortages::{raise_descriptor_limit, LOG_GAP, RECOVERY};
+use crate::shortages::{expect_told_over_the_ceiling, raise_descriptor_limit, LOG_GAP, RECOVERY};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -259,22 +259,7 @@ fn t7_never_more_connections_than_the_ceiling_and_everybody_is_served() {
 
 #[test]
 fn t7_whoever_is_over_the_ceiling_is_told_so_where_that_is_wanted() {
-    let _watchdog = Watchdog::new();
-    let (limit, over) = (16, count(200, 2000));
-    let mut child = Child::start(&format!("reactor max={limit} overload=reject"));
-    let mut served: Vec<Client> = (0..limit).map(|_| child.connect()).collect();
-    served.iter_mut().for_each(Client::ping);
-    for _ in 0..over {
-        let mut client = child.connect();
-        assert_eq!(client.hear().unwrap(), "busy");
-        client.expect_end();
-    }
-    served.iter_mut().for_each(Client::ping);
-    let stats = child.stats();
-    assert_eq!((stats.accepted, stats.rejected, stats.active), (limit as u64, over as u64, limit as u64));
-    drop(served);
-    // The threads that take leave of clients are kept for the next for a second.
-    child.check_leaks_within(Duration::from_secs(15));
+    expect_told_over_the_ceiling("reactor");
 }
 
 /// `log` is synchronous, so a logger that blocks holds the loop up. But it is called once a second at the most, however much there

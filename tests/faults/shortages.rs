@@ -144,10 +144,13 @@ fn t7_never_more_threads_than_the_ceiling_and_everybody_is_served() {
 
 #[test]
 fn t7_whoever_is_over_the_ceiling_is_told_so_where_that_is_wanted() {
+    expect_told_over_the_ceiling("threading");
+}
+
+pub(crate) fn expect_told_over_the_ceiling(role: &str) {
     let _watchdog = Watchdog::new();
-    let limit = 16;
-    let over = count(200, 2000);
-    let mut child = Child::start(&format!("threading max={limit} overload=reject"));
+    let (limit, over) = (16, count(200, 2000));
+    let mut child = Child::start(&format!("{role} max={limit} overload=reject"));
     let mut served: Vec<Client> = (0..limit).map(|_| child.connect()).collect();
     served.iter_mut().for_each(Client::ping);
     for _ in 0..over {
