@@ -116,6 +116,7 @@
 //! # Features
 //! None is on by default, and none changes what the rest does.
 //! * `dns-lookup`: reverse look-ups in [`net`], and the host name on systems that keep it in no file.
+//! * `recvmmsg`: a UDP server may receive several datagrams by one system call (`receive_batch` of its builder). Linux.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -18,6 +18,10 @@ pub(crate) const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// ceiling of 1,024 connections, none of whose peers reads, this is 256 MiB.
 pub(crate) const DEFAULT_WRITE_QUEUE: usize = 256 * 1024;
 
+/// So long an answer waits for room. The network's buffer has some again within microseconds. On a Unix socket it is the receiver's own, and one
+/// who does not read must not hold up a server that serves one at a time.
+const DEFAULT_REPLY_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// The longest datagram there is, headers and all, in bytes; nothing longer can come.
 pub(crate) const MOST_PACKET_SIZE: usize = 65_535;
 
@@ -48,9 +52,9 @@ impl RequestContext {
         ServerHandle::new(Arc::clone(&self.inner.control))
     }
 
-    /// A datagram has been dropped before it became a request.
-    pub(crate) fn count_dropped(&self) {
-        self.inner.control.counters.dropped.add_one();
+    /// A datagram is lost before it has become a request.
+    pub(crate) fn datagram_dropped(&self, why: impl std::fmt::Display) {
+        self.inner.control.datagram_dropped(why);
     }
 
     pub(crate) fn settings(&self) -> &StreamSettings {
@@ -82,11 +86,21 @@ pub(crate) struct DatagramSettings {
     pub(crate) deliver_truncated: bool,
     /// How many bytes may be answered to each that was asked.
     pub(crate) answer_limit: Option<usize>,
+    /// How long an answer waits for room.
+    pub(crate) reply_timeout: Duration,
+    /// How many are received by one system call, on Linux with the feature for it.
+    pub(crate) receive_batch: usize,
 }
 
 impl Default for DatagramSettings {
     fn default() -> Self {
-        DatagramSettings { max_packet_size: MOST_PACKET_SIZE, deliver_truncated: false, answer_limit: None }
+        DatagramSettings {
+            max_packet_size: MOST_PACKET_SIZE,
+            deliver_truncated: false,
+            answer_limit: None,
+            reply_timeout: DEFAULT_REPLY_TIMEOUT,
+            receive_batch: 1,
+        }
     }
 }
 

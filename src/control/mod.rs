@@ -64,6 +64,7 @@ pub(crate) struct Control {
     pub(crate) gate: Gate<Target, PollWaker>,
     pub(crate) counters: Counters,
     pub(crate) address: Address,
+    drops: Throttle,
     drain_timeout: Option<Duration>,
     block_on_close: bool,
     /// An event loop closes the listener at a stop, having let in who waited there.
@@ -89,6 +90,7 @@ impl Control {
             gate: Gate::new(limit, PollWaker(Mutex::new(None))),
             counters: Counters::default(),
             address,
+            drops: Throttle::default(),
             drain_timeout,
             block_on_close,
             loop_closes: false,
@@ -96,6 +98,12 @@ impl Control {
             ending: Mutex::new(Ending::default()),
             ended: Condvar::new(),
         }
+    }
+
+    /// Counts a datagram that is lost, and says why.
+    pub(crate) fn datagram_dropped(&self, why: impl fmt::Display) {
+        self.counters.dropped.add_one();
+        self.drops.log(log::Level::Warn, format_args!("a datagram was dropped on {}: {why}", self.address));
     }
 
     /// Leaves it to an event loop to close the listener at a stop, unless that takes long.

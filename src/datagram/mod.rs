@@ -1,5 +1,7 @@
 //! [`Datagram`] and the sockets it comes through.
 
+#[cfg(all(feature = "recvmmsg", target_os = "linux"))]
+mod batch;
 mod receiver;
 mod socket;
 
@@ -14,7 +16,7 @@ use crate::address::Address;
 use crate::connection::RequestContext;
 use crate::control::ServerHandle;
 
-pub(crate) use receiver::Receiver;
+pub(crate) use receiver::{Receiver, TooLong};
 pub(crate) use socket::{check_length, DatagramSocket, Sender};
 
 /// A datagram: the request of a UDP or Unix datagram server. Python's `request` of a `UDPServer`, which is the data and the socket.
@@ -120,7 +122,7 @@ impl Datagram {
     /// Sends an answer, which may be empty, from the server's socket. Nothing is sent unless this is called. Python's
     /// `socket.sendto(data, self.client_address)`.
     ///
-    /// Where the system's buffer is full, or on a Unix socket the receiver's, it waits for up to 30 seconds.
+    /// Where the system's buffer is full, or on a Unix socket the receiver's, it waits for room, for the builder's `reply_timeout`.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] where it is longer than a datagram can be (65,507 bytes over IPv4), before anything is sent;
@@ -148,17 +150,26 @@ impl Datagram {
                 ),
             ));
         }
-        self.socket.send(answer, &self.sender)
+        let sent = self.socket.send(answer, &self.sender, self.context.settings().datagrams.reply_timeout);
+        if sent.is_err() {
+            self.answered.fetch_sub(answer.len(), Ordering::Relaxed);
+        }
+        sent
     }
 
-    /// Sends an answer if there is room for it.
-    pub(crate) fn try_reply(&self, answer: &[u8]) -> io::Result<()> {
-        self.socket.try_send(answer, &self.sender)
+    /// Sends an answer that nobody has asked a handler for, if it is shorter than the request and there is room for it.
+    ///
+    /// Of two servers that are made to answer one another, by a datagram with a forged address, one sends no shorter words than the
+    /// other, and so neither goes on.
+    pub(crate) fn say_in_leaving(&self, words: &[u8]) {
+        if words.len() < self.data.len() {
+            let _ = self.socket.try_send(words, &self.sender);
+        }
     }
 
     /// It was not what the handler serves.
-    pub(crate) fn count_dropped(&self) {
-        self.context.count_dropped();
+    pub(crate) fn dropped(&self, why: &str) {
+        self.context.datagram_dropped(format_args!("{why}, from {}", self.peer));
     }
 
     /// Takes so many bytes off the front, which then go before every answer.

@@ -1,9 +1,12 @@
 //! [`Receiver`]: where datagrams come from.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use super::socket::DatagramSocket;
+#[cfg(all(feature = "recvmmsg", target_os = "linux"))]
+use super::batch::Batch;
+use super::socket::{DatagramSocket, Sender};
 use super::Datagram;
 use crate::connection::{DatagramSettings, RequestContext};
 
@@ -16,31 +19,67 @@ pub(crate) struct Receiver {
     pub(crate) socket: Arc<DatagramSocket>,
     /// One byte more than the longest datagram that is delivered: one that fills it was longer.
     buffer: Vec<u8>,
+    #[cfg(all(feature = "recvmmsg", target_os = "linux"))]
+    batch: Option<Batch>,
 }
 
 impl Receiver {
     pub(crate) fn new(socket: DatagramSocket) -> Self {
-        Receiver { socket: Arc::new(socket), buffer: Vec::new() }
+        Receiver {
+            socket: Arc::new(socket),
+            buffer: Vec::new(),
+            #[cfg(all(feature = "recvmmsg", target_os = "linux"))]
+            batch: None,
+        }
     }
 
     /// Receives a datagram that is to be served.
     pub(crate) fn receive(&mut self, context: &RequestContext) -> io::Result<Datagram> {
-        let DatagramSettings { max_packet_size, deliver_truncated, answer_limit } = context.settings().datagrams;
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; max_packet_size.saturating_add(1)];
-        }
+        let DatagramSettings { max_packet_size, deliver_truncated, answer_limit, .. } = context.settings().datagrams;
         for _ in 0..DROPS_AT_ONCE {
-            let (count, sender) = self.socket.receive(&mut self.buffer)?;
-            let truncated = count > max_packet_size;
-            if truncated && !deliver_truncated || sender.is_forged() {
-                context.count_dropped();
+            let (data, sender) = self.next(context)?;
+            let truncated = data.len() > max_packet_size;
+            if truncated && !deliver_truncated {
+                context.datagram_dropped(TooLong { peer: &sender.address(), most: max_packet_size });
                 continue;
             }
-            let data = self.buffer.get(..count.min(max_packet_size)).unwrap_or_default().to_vec();
+            if sender.is_forged() {
+                context.datagram_dropped(format_args!("its sender is said to be {}", sender.address()));
+                continue;
+            }
+            let data = data.get(..max_packet_size).unwrap_or(data).to_vec();
             let limit = answer_limit.map_or(usize::MAX, |times| data.len().saturating_mul(times));
             return Ok(Datagram::new(data, truncated, sender, &self.socket, context, limit));
         }
         // One more would do as well, but a stop wants to be looked for.
         Err(io::ErrorKind::Interrupted.into())
+    }
+
+    /// The next datagram, cut after the first byte that is too much.
+    fn next(&mut self, context: &RequestContext) -> io::Result<(&[u8], Sender)> {
+        let length = context.settings().datagrams.max_packet_size.saturating_add(1);
+        #[cfg(all(feature = "recvmmsg", target_os = "linux"))]
+        if let (DatagramSocket::Udp(socket), 2..) = (&*self.socket, context.settings().datagrams.receive_batch) {
+            let batch = self.batch.get_or_insert_with(|| Batch::new(context, length));
+            let (data, sender) = batch.next(socket)?;
+            return Ok((data, Sender::Inet(sender)));
+        }
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; length];
+        }
+        let (count, sender) = self.socket.receive(&mut self.buffer)?;
+        Ok((self.buffer.get(..count).unwrap_or_default(), sender))
+    }
+}
+
+/// Why a datagram is dropped that is longer than `max_packet_size`.
+pub(crate) struct TooLong<'a, A> {
+    pub(crate) peer: &'a A,
+    pub(crate) most: usize,
+}
+
+impl<A: fmt::Display> fmt::Display for TooLong<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one from {} has more than {} bytes (max_packet_size)", self.peer, self.most)
     }
 }

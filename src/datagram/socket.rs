@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
 use crate::address::Address;
-use crate::connection::DEFAULT_WRITE_TIMEOUT;
+use crate::clock::after;
 use crate::error::{Error, Phase, Result};
 use crate::sys::Shareable;
 
@@ -76,8 +76,8 @@ impl DatagramSocket {
         }
     }
 
-    /// Sends a datagram, waiting for room for as long as a write may wait.
-    pub(crate) fn send(&self, data: &[u8], to: &Sender) -> io::Result<()> {
+    /// Sends a datagram, waiting so long for room.
+    pub(crate) fn send(&self, data: &[u8], to: &Sender, timeout: Duration) -> io::Result<()> {
         let mut retry = RETRY_MIN;
         let mut deadline = None;
         loop {
@@ -88,9 +88,9 @@ impl DatagramSocket {
                 result => return result,
             }
             let now = Instant::now();
-            if *deadline.get_or_insert(now + DEFAULT_WRITE_TIMEOUT) <= now {
+            if *deadline.get_or_insert_with(|| after(now, timeout)) <= now {
                 let address = to.address().to_string();
-                return Err(Error::Timeout { phase: Phase::Write, address, after: DEFAULT_WRITE_TIMEOUT }.into());
+                return Err(Error::Timeout { phase: Phase::Write, address, after: timeout }.into());
             }
             std::thread::sleep(retry);
             retry = (retry * 2).min(RETRY_MAX);

@@ -48,6 +48,7 @@ pub(crate) struct Acceptor<S: Source> {
     full: bool,
     back_off: BackOff,
     accept_trouble: Throttle,
+    losses: Throttle,
 }
 
 /// Whoever serves what has been accepted.
@@ -105,6 +106,7 @@ impl<S: Source> Acceptor<S> {
             full: false,
             back_off: BackOff::default(),
             accept_trouble: Throttle::default(),
+            losses: Throttle::default(),
         }
     }
 
@@ -152,7 +154,7 @@ impl<S: Source> Acceptor<S> {
             self.hand_over(request, slot, taker);
         }
         for _ in self.waiting.drain(..) {
-            self.reception.control.counters.dropped.add_one();
+            self.reception.control.datagram_dropped("the server stops");
         }
         self.queue = 0;
         for _ in 0..places {
@@ -239,7 +241,7 @@ impl<S: Source> Acceptor<S> {
             }
             // Nobody is told, unless the builder has words for it.
             None if queue > 0 && self.overload == Overload::Wait => {
-                self.reception.control.counters.dropped.add_one();
+                self.reception.control.datagram_dropped(format_args!("{queue} wait for a place already"));
                 Step::TurnedAway
             }
             None => {
@@ -275,7 +277,11 @@ impl<S: Source> Acceptor<S> {
         let control = &self.reception.control;
         control.counters.accept_errors.add_one();
         match error {
-            AcceptError::Retry(error) if self.back_off.retry() => Step::Lost(error),
+            AcceptError::Retry(error) if self.back_off.retry() => {
+                let line = format_args!("lost a request on {}: {error}", control.address);
+                self.losses.log(log::Level::Warn, line);
+                Step::Lost(error)
+            }
             AcceptError::Fatal(error) => Step::Fatal(error),
             AcceptError::Retry(error) | AcceptError::BackOff(error) => {
                 self.back_off.start();

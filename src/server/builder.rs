@@ -276,6 +276,13 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
         self
     }
 
+    /// How long a [`reply`](Datagram::reply) waits for room: in the system's buffer, or on a Unix socket in the receiver's queue. Default
+    /// 100 ms, because one who does not read his answers would otherwise hold up a server that serves one at a time; zero tries once.
+    pub fn reply_timeout(mut self, timeout: Duration) -> Self {
+        self.stream.datagrams.reply_timeout = timeout;
+        self
+    }
+
     /// The system's receive buffer (SO_RCVBUF), in bytes: what of a burst is kept while nobody receives. Default: the system's, on Linux
     /// 208 KiB, of which a small datagram takes 768 bytes; the most is `net.core.rmem_max`.
     pub fn recv_buffer_size(mut self, bytes: usize) -> Self {

@@ -25,6 +25,9 @@ use crate::sys;
 /// The longest farewell of [`Overload::Reject`], in bytes: what any socket's empty buffer takes at once.
 const MOST_FAREWELL: usize = 4096;
 
+/// recvmmsg(2) takes no more (UIO_MAXIOV).
+const MOST_RECEIVE_BATCH: usize = 1024;
+
 /// Descriptors left to the rest of the program when the ceiling on connections is derived from the descriptor limit.
 const SPARE_DESCRIPTORS: usize = 64;
 
@@ -53,6 +56,10 @@ impl<L: Listener, D> Builder<L, D> {
         if self.stream.datagrams.max_packet_size > MOST_PACKET_SIZE {
             let reason = "no datagram has more than 65,535 bytes";
             return Err(invalid("max_packet_size", self.stream.datagrams.max_packet_size, reason));
+        }
+        if !(1..=MOST_RECEIVE_BATCH).contains(&self.stream.datagrams.receive_batch) {
+            let reason = "one system call receives 1 to 1,024 datagrams";
+            return Err(invalid("receive_batch", self.stream.datagrams.receive_batch, reason));
         }
         if let Some(keepalive) = &self.stream.keepalive {
             keepalive.check()?;

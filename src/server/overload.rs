@@ -10,5 +10,8 @@ pub enum Overload {
     #[default]
     Wait,
     /// It is sent these bytes, at most 4 KiB, and closed. They may be empty.
+    ///
+    /// On a datagram server with threads this comes after its `queue` is full, and only a datagram longer than these bytes is answered: so
+    /// they flood nobody whose address was forged, and two full servers do not go on answering one another.
     Reject(&'static [u8]),
 }

@@ -96,7 +96,7 @@ impl sealed::Arrival for Datagram {
 
     fn turn_away_now(&mut self, farewell: &[u8]) {
         if !farewell.is_empty() {
-            let _ = self.try_reply(farewell);
+            self.say_in_leaving(farewell);
         }
     }
 }

@@ -41,7 +41,7 @@ impl<H: Handler<Datagram>> Handler<Datagram> for Identified<H> {
     fn setup(&mut self, request: &mut Datagram) -> HandlerResult {
         self.accepted = RequestId::split(request.data()).is_some();
         if !self.accepted {
-            request.count_dropped();
+            request.dropped("too short to bear a request id");
             return Ok(());
         }
         request.take_envelope(RequestId::LEN);

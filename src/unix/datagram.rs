@@ -18,7 +18,9 @@ use crate::sys::Shareable;
 
 /// A server on a Unix datagram socket that serves one datagram at a time. Python's `UnixDatagramServer`.
 ///
-/// Only a client that has bound its own socket to a path can be answered. Until the mode is set, which is at once on Linux and a moment
+/// Only a client that has bound its own socket to a path can be answered. What clients have been answered and have not read counts as the
+/// server's: the system lets it have 208 KiB (net.core.wmem_default) under way, so those who read nothing can use up what others are to be
+/// answered from, until they read or go. Until the mode is set, which is at once on Linux and a moment
 /// after `bind` elsewhere, others could send to it: a folder of its own keeps them away.
 ///
 /// ```

@@ -9,6 +9,7 @@ use mio::{Interest, Registry, Token};
 use super::protocol::DatagramProtocol;
 use super::transport::DatagramTransport;
 use crate::control::Control;
+use crate::datagram::TooLong;
 use crate::reactor::channel::{Event, Fate, Turn};
 use crate::server::{guarded, Failure, Reception, Slot, Stage};
 
@@ -100,12 +101,11 @@ impl DatagramSeat {
     }
 
     fn received(&mut self, data: &[u8], peer: SocketAddr) {
-        let counters = &self.transport.control.counters;
+        let control = &self.transport.control;
         if data.len() > self.max_packet_size {
-            counters.dropped.add_one();
-            return;
+            return control.datagram_dropped(TooLong { peer: &peer, most: self.max_packet_size });
         }
-        counters.accepted.add_one();
+        control.counters.accepted.add_one();
         self.call(Stage::DatagramReceived, Some(peer), |protocol, transport| {
             protocol.datagram_received(transport, data, peer);
         });

@@ -54,8 +54,8 @@ impl DatagramTransport {
         }
         let cost = data.len() + OVERHEAD;
         if self.waiting_bytes + cost > MOST_WAITING {
-            self.control.counters.dropped.add_one();
-            let reason = format!("a datagram to {peer} is dropped: too many wait to be sent already");
+            let reason = format!("too many wait to be sent to {peer} already");
+            self.control.datagram_dropped(&reason);
             return Err(io::Error::new(io::ErrorKind::WouldBlock, reason));
         }
         self.waiting_bytes += cost;
@@ -75,15 +75,15 @@ impl DatagramTransport {
 
     /// Sends what waits, as far as the system takes it. Stops at an error, with that datagram dropped.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        while let Some((data, peer)) = self.waiting.front() {
-            match self.send_now(data, *peer) {
+        while let Some(&(ref data, peer)) = self.waiting.front() {
+            match self.send_now(data, peer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 result => {
                     self.waiting_bytes -= data.len() + OVERHEAD;
                     self.waiting.pop_front();
-                    if result.is_err() {
-                        self.control.counters.dropped.add_one();
-                        return result;
+                    if let Err(error) = result {
+                        self.control.datagram_dropped(format_args!("cannot send to {peer}: {error}"));
+                        return Err(error);
                     }
                 }
             }
