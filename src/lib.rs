@@ -117,13 +117,17 @@
 //! None is on by default, and none changes what the rest does.
 //! * `dns-lookup`: reverse look-ups in [`net`], and the host name on systems that keep it in no file.
 //! * `recvmmsg`: a UDP server may receive several datagrams by one system call (`receive_batch` of its builder). Linux.
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "coroutine"), forbid(unsafe_code))]
+#![cfg_attr(feature = "coroutine", deny(unsafe_code))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
 mod clock;
 mod connection;
 mod control;
+#[cfg(feature = "coroutine")]
+#[cfg_attr(docsrs, doc(cfg(feature = "coroutine")))]
+pub mod coroutine;
 mod datagram;
 mod error;
 pub mod framing;
@@ -137,6 +141,8 @@ mod socket_stream;
 mod stream;
 mod sync;
 mod sys;
+#[cfg(feature = "coroutine")]
+mod task;
 pub mod tcp;
 pub mod udp;
 #[cfg(unix)]

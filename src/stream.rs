@@ -73,6 +73,21 @@ pub trait Stream: Send + Sync + fmt::Debug {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
+    /// Whether a read is worth trying. `false` is said only where nothing has come since the last one, by a stream that is told when
+    /// something does: a connection gives its buffer back then, and asks [`await_readable`](Stream::await_readable) before the next read.
+    fn is_readable(&self) -> bool {
+        true
+    }
+
+    /// Waits until a read is worth trying. By default it is at once, and the read waits itself.
+    ///
+    /// # Errors
+    /// As [`read`](Stream::read).
+    fn await_readable(&self, wait: Wait) -> io::Result<()> {
+        let _ = wait;
+        Ok(())
+    }
+
     /// Ends one direction or both. Reads and writes that wait in other threads return. Never blocks.
     ///
     /// # Errors

@@ -45,6 +45,14 @@ impl Input {
         &mut self.buffer
     }
 
+    /// Gives the memory back while nothing is in it.
+    fn release(&mut self) {
+        if self.buffered().is_empty() {
+            self.buffer = Box::default();
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
     /// Puts the bytes back that were consumed last, a few of them, when nothing else is buffered.
     fn put_back(&mut self, bytes: &[u8]) {
         if let Some(room) = self.room().get_mut(..bytes.len()) {
@@ -160,7 +168,13 @@ impl Connection {
     }
 
     pub(super) fn refill(&mut self) -> io::Result<usize> {
-        let count = self.receive(|this, wait| this.shared.stream().read(this.input.room(), wait))?;
+        let count = self.receive(|this, wait| {
+            if !this.shared.stream().is_readable() {
+                this.input.release();
+                this.shared.stream().await_readable(wait)?;
+            }
+            this.shared.stream().read(this.input.room(), wait)
+        })?;
         self.input.end = count;
         Ok(count)
     }

@@ -7,6 +7,7 @@ mod input;
 mod keepalive;
 mod options;
 mod shared;
+mod signal;
 mod turn;
 mod writer;
 mod writing;

@@ -8,12 +8,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::deadline::Deadline;
+use super::signal::Signal;
 use super::writing::WritingSide;
 use crate::address::Address;
 use crate::control::Cut;
 use crate::error::{Error, Phase};
 use crate::stream::Stream;
-use crate::sync::{lock, Condvar, Mutex};
+use crate::sync::{lock, Mutex};
 
 /// The stream, and the writing side of it, which stands in `writing.rs`.
 pub(crate) struct Shared {
@@ -24,7 +25,7 @@ pub(crate) struct Shared {
     cut: AtomicBool,
     pub(super) side: Mutex<WritingSide>,
     /// Signalled when the turn to write is given up.
-    pub(super) turn: Condvar,
+    pub(super) turn: Signal,
 }
 
 impl Shared {
@@ -40,7 +41,7 @@ impl Shared {
             upper: OnceLock::new(),
             cut: AtomicBool::new(false),
             side: Mutex::new(WritingSide::new(peer, timeout, deadline, queue_limit)),
-            turn: Condvar::new(),
+            turn: Signal::default(),
         }
     }
 

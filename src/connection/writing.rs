@@ -208,10 +208,12 @@ impl Shared {
         while side.writing {
             let since = side.progress.map_or(started, |progress| progress.max(started));
             side = match side.wait().left(since) {
-                Ok(None) => self.turn.wait(side).unwrap_or_else(std::sync::PoisonError::into_inner),
-                Ok(Some(left)) => {
-                    self.turn.wait_timeout(side, left).unwrap_or_else(std::sync::PoisonError::into_inner).0
+                // A coroutine whose own request has been cut waits no more, whatever becomes of this connection.
+                Ok(_) if current_is_cut() => {
+                    side.waiting -= 1;
+                    return Err(io::ErrorKind::ConnectionAborted.into());
                 }
+                Ok(left) => self.turn.wait(&self.side, side, left),
                 Err(error) => {
                     side.waiting -= 1;
                     return Err(self.explain(&side, error));
@@ -266,6 +268,14 @@ impl Shared {
             );
         }
     }
+}
+
+/// Whether the coroutine that runs, if one does, has been cut.
+fn current_is_cut() -> bool {
+    #[cfg(feature = "coroutine")]
+    return crate::task::current().is_some_and(|task| task.is_cut());
+    #[cfg(not(feature = "coroutine"))]
+    false
 }
 
 /// How many threads may at once be sending to peers that do not keep up, in the whole process. With the most threads that a builder

@@ -10,7 +10,7 @@ use super::arena::{Arena, Key};
 use super::arrival::Adoption;
 use super::channel::{Channel, Event, Fate, Turn};
 use super::datagram::DatagramSeat;
-use super::house::House;
+use super::house::{House, Serves};
 use super::inbox::{Broadcast, Command, Inbox};
 use super::timers::Timers;
 use super::transport_handle::TransportHandle;
@@ -20,6 +20,16 @@ use crate::control::Control;
 use crate::poller::Poller;
 use crate::server::{guarded, sealed::Arrival as _, Cause, Failure, Stage, Taken};
 use crate::sys;
+#[cfg(feature = "coroutine")]
+use {
+    super::arrival::Arrival,
+    super::coroutine::{CoroutineSeat, CoroutineStream, Stacks},
+    super::house::Handlers,
+    crate::connection::Connection,
+    crate::server::Slot,
+    crate::stream::Stream,
+    crate::task::{Coroutine, Home, Task},
+};
 
 /// Events that one wait brings at the most. Enough that a busy loop seldom waits twice for what one wait could bring, few enough
 /// that what other threads ask for is seen to in between.
@@ -36,21 +46,44 @@ const MOST_LISTENERS: usize = 1024;
 pub(crate) struct EventLoop {
     poller: Poller,
     seats: Arena<Seat>,
-    timers: Timers<Key>,
-    inbox: Arc<Inbox>,
+    desk: Desk,
     /// Among those of the reactor.
     number: u32,
     commands: Vec<Command>,
-    /// How many of them have been carried out in all.
-    done: u64,
     /// Who had more to do than fits into a turn.
     again: Vec<Key>,
-    buffer: Vec<u8>,
-    now: Instant,
     /// Listeners that have something to accept, by number.
     called: Vec<usize>,
     /// No server is going to send connections any more.
     finishing: bool,
+}
+
+/// What is lent to whoever has the turn.
+struct Desk {
+    timers: Timers<Key>,
+    inbox: Arc<Inbox>,
+    /// How many commands have been carried out in all.
+    done: u64,
+    buffer: Vec<u8>,
+    now: Instant,
+    #[cfg(feature = "coroutine")]
+    stacks: Stacks,
+}
+
+impl Desk {
+    fn turn<'a>(&'a mut self, key: Key, registry: &'a Registry) -> Turn<'a> {
+        Turn {
+            key,
+            now: self.now,
+            registry,
+            timers: &mut self.timers,
+            buffer: &mut self.buffer,
+            inbox: &self.inbox,
+            done: self.done,
+            #[cfg(feature = "coroutine")]
+            stacks: &mut self.stacks,
+        }
+    }
 }
 
 /// What a loop serves.
@@ -58,12 +91,70 @@ pub(crate) struct EventLoop {
 enum Seat {
     Channel(Channel),
     Datagram(Box<DatagramSeat>),
+    #[cfg(feature = "coroutine")]
+    Coroutine(Box<CoroutineSeat>),
+}
+
+impl Seat {
+    /// It has its next turn, of those that have more to do.
+    fn go_on(&mut self, turn: &mut Turn<'_>) -> Fate {
+        match self {
+            Seat::Channel(channel) => {
+                channel.queued = false;
+                channel.event(Event::default(), turn)
+            }
+            Seat::Datagram(seat) => {
+                seat.queued = false;
+                seat.event(Event::default(), turn)
+            }
+            #[cfg(feature = "coroutine")]
+            Seat::Coroutine(seat) => seat.go_on(turn),
+        }
+    }
+
+    fn event(&mut self, event: Event, turn: &mut Turn<'_>) -> Fate {
+        match self {
+            Seat::Channel(channel) => channel.event(event, turn),
+            Seat::Datagram(seat) => seat.event(event, turn),
+            #[cfg(feature = "coroutine")]
+            Seat::Coroutine(seat) => seat.event(event, turn),
+        }
+    }
+
+    fn timer(&mut self, turn: &mut Turn<'_>) -> Fate {
+        match self {
+            Seat::Channel(channel) => channel.timer(turn),
+            Seat::Datagram(_) => Fate::Stays,
+            #[cfg(feature = "coroutine")]
+            Seat::Coroutine(seat) => seat.timer(turn),
+        }
+    }
+
+    fn fail(&mut self, error: &io::Error, turn: &mut Turn<'_>) -> Fate {
+        match self {
+            Seat::Channel(channel) => channel.fail(error),
+            Seat::Datagram(seat) => seat.lose(Some(error)),
+            #[cfg(feature = "coroutine")]
+            Seat::Coroutine(seat) => return seat.fail(turn),
+        }
+        let _ = turn;
+        Fate::Gone
+    }
+
+    fn queued(&mut self) -> &mut bool {
+        match self {
+            Seat::Channel(channel) => &mut channel.queued,
+            Seat::Datagram(seat) => &mut seat.queued,
+            #[cfg(feature = "coroutine")]
+            Seat::Coroutine(seat) => &mut seat.queued,
+        }
+    }
 }
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
         // What was sent too late is dropped, which closes the connections among it, and drops the users' filters.
-        let late = self.inbox.close();
+        let late = self.desk.inbox.close();
         let _ = guarded(Stage::Drop, || drop(late));
     }
 }
@@ -75,14 +166,18 @@ impl EventLoop {
         Ok(EventLoop {
             poller,
             seats: Arena::new(),
-            timers: Timers::new(),
-            inbox,
+            desk: Desk {
+                timers: Timers::new(),
+                inbox,
+                done: 0,
+                buffer: vec![0; BUFFER],
+                now: Instant::now(),
+                #[cfg(feature = "coroutine")]
+                stacks: Stacks::new(),
+            },
             number,
             commands: Vec::new(),
-            done: 0,
             again: Vec::new(),
-            buffer: vec![0; BUFFER],
-            now: Instant::now(),
             called: Vec::new(),
             finishing: false,
         })
@@ -97,7 +192,7 @@ impl EventLoop {
     }
 
     pub(crate) fn inbox(&self) -> &Arc<Inbox> {
-        &self.inbox
+        &self.desk.inbox
     }
 
     /// The token of the listener of that number. `None` where there are too many.
@@ -116,7 +211,7 @@ impl EventLoop {
 
     #[cfg(test)]
     pub(crate) fn timers(&self) -> usize {
-        self.timers.len()
+        self.desk.timers.len()
     }
 
     /// Serves on a thread of its own, until told to finish.
@@ -132,24 +227,21 @@ impl EventLoop {
 
     /// Waits until something happens or `until` has come, and sees to it.
     pub(crate) fn turn(&mut self, until: Option<Instant>) -> io::Result<()> {
-        if self.again.is_empty() && self.inbox.may_wait() {
-            self.poller.wait(earlier(until, self.timers.next()))?;
+        if self.again.is_empty() && self.desk.inbox.may_wait() {
+            self.poller.wait(earlier(until, self.desk.timers.next()))?;
         } else {
             self.poller.look()?;
         }
-        self.now = Instant::now();
+        self.desk.now = Instant::now();
         self.see_to_events();
-        if self.inbox.is_crowded() {
+        if self.desk.inbox.is_crowded() {
             // Or those that have waited for their turn since the last one would only be put off again.
             self.see_to_commands();
         }
         let mut again = std::mem::take(&mut self.again).into_iter();
         for key in again.by_ref() {
-            self.serve(key, |channel, turn| {
-                channel.queued = false;
-                channel.event(Event::default(), turn)
-            });
-            if self.inbox.is_crowded() {
+            self.with_seat(key, Seat::go_on);
+            if self.desk.inbox.is_crowded() {
                 break;
             }
         }
@@ -163,7 +255,7 @@ impl EventLoop {
     }
 
     fn see_to_events(&mut self) {
-        let EventLoop { poller, seats, timers, again, buffer, now, called, inbox, done, .. } = self;
+        let EventLoop { poller, seats, desk, again, called, .. } = self;
         for event in poller.events() {
             let token = event.token();
             if token == Poller::WAKER {
@@ -180,40 +272,37 @@ impl EventLoop {
                 writable: event.is_writable() || event.is_write_closed(),
                 to_the_end: event.is_read_closed() || event.is_error() || sys::is_urgent(event),
             };
-            let mut turn = Turn { key, now: *now, registry: poller.registry(), timers, buffer, inbox, done: *done };
-            let fate = match seats.get_mut(key) {
-                Some(Seat::Channel(channel)) => channel.event(what, &mut turn),
-                Some(Seat::Datagram(seat)) => seat.event(what, &mut turn),
-                // It has been closed since the event was reported.
-                None => continue,
-            };
+            // It may have been closed since the event was reported.
+            let Some(seat) = seats.get_mut(key) else { continue };
+            let fate = seat.event(what, &mut desk.turn(key, poller.registry()));
             if fate != Fate::Stays {
-                settle(fate, key, seats, again, inbox);
+                settle(fate, key, seats, again, &desk.inbox);
             }
         }
     }
 
-    /// Has a connection do something, and sees to what becomes of it.
+    /// Has a connection with a protocol do something, and sees to what becomes of it.
     fn serve(&mut self, key: Key, work: impl FnOnce(&mut Channel, &mut Turn<'_>) -> Fate) {
-        let EventLoop { poller, seats, timers, again, buffer, now, inbox, done, .. } = self;
-        let mut turn = Turn { key, now: *now, registry: poller.registry(), timers, buffer, inbox, done: *done };
-        let fate = match seats.get_mut(key) {
-            Some(Seat::Channel(channel)) => work(channel, &mut turn),
-            Some(Seat::Datagram(seat)) => {
-                seat.queued = false;
-                seat.event(Event::default(), &mut turn)
-            }
-            None => return,
-        };
-        settle(fate, key, seats, again, inbox);
+        self.with_seat(key, |seat, turn| match seat {
+            Seat::Channel(channel) => work(channel, turn),
+            _ => Fate::Stays,
+        });
+    }
+
+    /// The same for whatever is served.
+    fn with_seat(&mut self, key: Key, work: impl FnOnce(&mut Seat, &mut Turn<'_>) -> Fate) {
+        let EventLoop { poller, seats, desk, again, .. } = self;
+        let Some(seat) = seats.get_mut(key) else { return };
+        let fate = work(seat, &mut desk.turn(key, poller.registry()));
+        settle(fate, key, seats, again, &desk.inbox);
     }
 
     fn see_to_commands(&mut self) {
         let mut commands = std::mem::take(&mut self.commands);
-        self.inbox.take(&mut commands);
+        self.desk.inbox.take(&mut commands);
         for command in commands.drain(..) {
             self.carry_out(command);
-            self.done += 1;
+            self.desk.done += 1;
         }
         self.commands = commands;
     }
@@ -222,7 +311,7 @@ impl EventLoop {
         match command {
             Command::Adopt(adoption) => {
                 // The acceptor has counted it here already.
-                self.inbox.take_load();
+                self.desk.inbox.take_load();
                 let house = Arc::clone(&adoption.house);
                 if let Err(failure) = self.adopt(*adoption) {
                     house.control().counters.spawn_failures.add_one();
@@ -247,12 +336,16 @@ impl EventLoop {
             }
             Command::Stop(house) => self.stop(&house),
             Command::Finish => self.finishing = true,
+            #[cfg(feature = "coroutine")]
+            Command::Wake(key) => self.with_coroutine(key, CoroutineSeat::wake),
+            #[cfg(feature = "coroutine")]
+            Command::Cut(key) => self.with_coroutine(key, CoroutineSeat::cut),
         }
     }
 
     fn see_to_timers(&mut self) {
-        while let Some((_, &key)) = self.timers.expire(self.now) {
-            self.serve(key, Channel::timer);
+        while let Some((_, &key)) = self.desk.timers.expire(self.desk.now) {
+            self.with_seat(key, Seat::timer);
         }
     }
 
@@ -262,6 +355,11 @@ impl EventLoop {
     /// It could not be, and has been closed.
     pub(crate) fn adopt(&mut self, adoption: Adoption) -> Result<Taken, Failure> {
         let Adoption { arrival, slot, house } = adoption;
+        let protocols = match &house.serves {
+            Serves::Protocols(protocols) => protocols,
+            #[cfg(feature = "coroutine")]
+            Serves::Handlers(handlers) => return self.start(arrival, slot, handlers),
+        };
         let reception = &house.reception;
         let admission = match reception.admit(arrival.peer()) {
             Ok(admission) => admission,
@@ -270,7 +368,7 @@ impl EventLoop {
                 return Ok(Taken::TurnedAway);
             }
         };
-        let protocol = match (house.protocols)() {
+        let protocol = match protocols() {
             Ok(protocol) => protocol,
             Err(failure) => {
                 reception.report(failure.of_peer(arrival.peer()));
@@ -279,7 +377,7 @@ impl EventLoop {
         };
         // Without a protocol it is closed, which is what a request gets whose handler could not be cloned.
         let (Some(protocol), Some(link)) = (protocol, arrival.into_link()) else { return Ok(Taken::Served) };
-        let (number, now) = (self.number, self.now);
+        let (number, now) = (self.number, self.desk.now);
         let made = |key| Seat::Channel(Channel::new(link, house, protocol, admission, slot, (number, key), now));
         let mut failed = None;
         match self.insert(made) {
@@ -291,10 +389,40 @@ impl EventLoop {
             }),
             Err(error) => failed = Some((error, Address::Unnamed)),
         }
-        let Some((error, peer)) = failed else { return Ok(Taken::Served) };
-        let reason = format!("cannot take the connection into an event loop: {error}");
-        let cause = Cause::Error(io::Error::new(error.kind(), reason).into());
-        Err(Failure::new(Stage::Dispatch, cause).of_peer(&peer))
+        match failed {
+            Some((error, peer)) => Err(not_taken(&error, &peer)),
+            None => Ok(Taken::Served),
+        }
+    }
+
+    /// Takes a connection in whose handler runs on a coroutine, and begins with it.
+    #[cfg(feature = "coroutine")]
+    fn start(&mut self, arrival: Arrival, slot: Slot, handlers: &Handlers) -> Result<Taken, Failure> {
+        let Some(link) = arrival.into_link() else { return Ok(Taken::Served) };
+        let peer = link.peer.clone();
+        let stack = self.desk.stacks.take(handlers.stack_size).map_err(|error| not_taken(&error, &peer))?;
+        let key = self.seats.next_key();
+        let home: Arc<dyn Home> = self.desk.inbox.clone();
+        let task = Task::new(home, key.token().0);
+        link.settle_in(&self.desk.inbox, key);
+        let stream = Arc::new(CoroutineStream::new(Arc::clone(&link)));
+        stream.set_owner(Arc::clone(&task));
+        let connection = Connection::new(&handlers.context, Arc::clone(&stream) as Arc<dyn Stream>, peer.clone());
+        link.serve(connection.cut_target());
+        let job = handlers.service.job(connection, slot);
+        let coroutine = Coroutine::new(stack, Arc::clone(&task), move || job.run_keeping_place());
+        let seat = CoroutineSeat::new(coroutine, handlers.stack_size, task, stream);
+        self.insert(|_| Seat::Coroutine(Box::new(seat))).map_err(|error| not_taken(&error, &peer))?;
+        self.with_coroutine(key, CoroutineSeat::go_on);
+        Ok(Taken::Served)
+    }
+
+    #[cfg(feature = "coroutine")]
+    fn with_coroutine(&mut self, key: Key, work: impl FnOnce(&mut CoroutineSeat, &mut Turn<'_>) -> Fate) {
+        self.with_seat(key, |seat, turn| match seat {
+            Seat::Coroutine(seat) => work(seat, turn),
+            _ => Fate::Stays,
+        });
     }
 
     /// Takes a datagram socket in.
@@ -306,17 +434,14 @@ impl EventLoop {
 
     fn insert(&mut self, make: impl FnOnce(Key) -> Seat) -> io::Result<Key> {
         let key = self.seats.insert_with(make).ok_or(io::ErrorKind::OutOfMemory)?;
-        self.inbox.add_load();
+        self.desk.inbox.add_load();
         Ok(key)
     }
 
     /// The loop cannot go on: every connection is told so.
     pub(crate) fn fail(&mut self, error: &io::Error) {
         for key in self.seats.keys() {
-            self.serve(key, |channel, _| {
-                channel.fail(error);
-                Fate::Gone
-            });
+            self.with_seat(key, |seat, turn| seat.fail(error, turn));
         }
     }
 
@@ -354,7 +479,7 @@ impl EventLoop {
         for key in keys {
             if let Some(Seat::Datagram(mut seat)) = self.seats.remove(key) {
                 seat.lose(None);
-                self.inbox.take_load();
+                self.desk.inbox.take_load();
             }
         }
     }
@@ -365,6 +490,13 @@ impl EventLoop {
     }
 }
 
+/// Why a connection is not served.
+fn not_taken(error: &io::Error, peer: &Address) -> Failure {
+    let reason = format!("cannot take the connection into an event loop: {error}");
+    let cause = Cause::Error(io::Error::new(error.kind(), reason).into());
+    Failure::new(Stage::Dispatch, cause).of_peer(peer)
+}
+
 /// Sees to what becomes of a connection after its turn.
 fn settle(fate: Fate, key: Key, seats: &mut Arena<Seat>, again: &mut Vec<Key>, inbox: &Inbox) {
     match (fate, seats.get_mut(key)) {
@@ -373,11 +505,7 @@ fn settle(fate: Fate, key: Key, seats: &mut Arena<Seat>, again: &mut Vec<Key>, i
             inbox.take_load();
         }
         (Fate::Again, Some(seat)) => {
-            let queued = match seat {
-                Seat::Channel(channel) => &mut channel.queued,
-                Seat::Datagram(seat) => &mut seat.queued,
-            };
-            if !std::mem::replace(queued, true) {
+            if !std::mem::replace(seat.queued(), true) {
                 again.push(key);
             }
         }

@@ -8,6 +8,11 @@ use super::protocol::Protocol;
 use super::settings::TransportSettings;
 use crate::control::{Control, ServerHandle};
 use crate::server::{Failure, Prototype, Reception};
+#[cfg(feature = "coroutine")]
+use crate::{
+    connection::{Connection, RequestContext},
+    server::Service,
+};
 
 /// Makes the protocol of a new connection.
 pub(crate) type Protocols = Box<dyn Fn() -> Result<Option<Box<dyn Protocol>>, Failure> + Send + Sync>;
@@ -15,15 +20,15 @@ pub(crate) type Protocols = Box<dyn Fn() -> Result<Option<Box<dyn Protocol>>, Fa
 /// One server, as its connections see it.
 pub(crate) struct House {
     pub(crate) reception: Arc<Reception>,
-    pub(crate) protocols: Protocols,
+    pub(crate) serves: Serves,
     pub(crate) settings: TransportSettings,
     /// The loops that serve it; empty before they do.
     inboxes: OnceLock<Vec<Arc<Inbox>>>,
 }
 
 impl House {
-    pub(crate) fn new(reception: Arc<Reception>, protocols: Protocols, settings: TransportSettings) -> Arc<Self> {
-        Arc::new(House { reception, protocols, settings, inboxes: OnceLock::new() })
+    pub(crate) fn new(reception: Arc<Reception>, serves: Serves, settings: TransportSettings) -> Arc<Self> {
+        Arc::new(House { reception, serves, settings, inboxes: OnceLock::new() })
     }
 
     pub(crate) fn control(&self) -> &Arc<Control> {
@@ -41,6 +46,21 @@ impl House {
     pub(crate) fn inboxes(&self) -> &[Arc<Inbox>] {
         self.inboxes.get().map_or(&[], Vec::as_slice)
     }
+}
+
+/// Who serves its connections.
+pub(crate) enum Serves {
+    Protocols(Protocols),
+    #[cfg(feature = "coroutine")]
+    Handlers(Handlers),
+}
+
+/// Blocking handlers, each on a coroutine.
+#[cfg(feature = "coroutine")]
+pub(crate) struct Handlers {
+    pub(crate) service: Arc<Service<Connection>>,
+    pub(crate) context: RequestContext,
+    pub(crate) stack_size: usize,
 }
 
 /// Forgets the protocol's type. Each connection gets a clone of its own.

@@ -49,6 +49,12 @@ pub(crate) enum Command {
     Stop(Arc<House>),
     /// All servers have stopped: end when the last connection has.
     Finish,
+    /// Somebody has woken a coroutine.
+    #[cfg(feature = "coroutine")]
+    Wake(Key),
+    /// A coroutine's request has been cut.
+    #[cfg(feature = "coroutine")]
+    Cut(Key),
 }
 
 /// Which members a broadcast is for.
@@ -136,6 +142,13 @@ impl Inbox {
 
     pub(crate) fn take_load(&self) {
         self.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(feature = "coroutine")]
+impl crate::task::Home for Inbox {
+    fn wake(&self, token: usize) {
+        let _ = self.send(Command::Wake(Key::from_token(mio::Token(token))));
     }
 }
 

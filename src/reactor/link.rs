@@ -2,6 +2,8 @@
 
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+#[cfg(feature = "coroutine")]
+use std::sync::Weak;
 use std::sync::{Arc, OnceLock};
 
 use super::arena::Key;
@@ -25,6 +27,9 @@ pub(crate) struct Link {
     /// The most of them.
     pub(crate) limit: AtomicUsize,
     home: OnceLock<Home>,
+    /// What is over it, where a handler on a coroutine serves it: that is to be cut.
+    #[cfg(feature = "coroutine")]
+    connection: OnceLock<Weak<dyn Cut>>,
 }
 
 /// The loop that serves a connection, and its name there.
@@ -46,6 +51,8 @@ impl Link {
             buffered: AtomicUsize::new(0),
             limit: AtomicUsize::new(0),
             home: OnceLock::new(),
+            #[cfg(feature = "coroutine")]
+            connection: OnceLock::new(),
         }
     }
 
@@ -58,6 +65,16 @@ impl Link {
         self.home.get()
     }
 
+    /// Says what is to be cut in its place.
+    #[cfg(feature = "coroutine")]
+    pub(crate) fn serve(&self, connection: Weak<dyn Cut>) {
+        let _ = self.connection.set(connection);
+        // A cut may have come before.
+        if self.is_cut() {
+            self.cut();
+        }
+    }
+
     pub(crate) fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Acquire)
     }
@@ -68,6 +85,17 @@ impl Cut for Link {
     /// So this direction is not ended here, which would send the peer a clean end.
     fn cut(&self) {
         self.cut.store(true, Ordering::Release);
+        #[cfg(feature = "coroutine")]
+        if let Some(connection) = self.connection.get() {
+            if let Some(connection) = connection.upgrade() {
+                connection.cut();
+            }
+            // Whatever else it waits for is over too.
+            if let Some(home) = self.home() {
+                let _ = home.inbox.send(super::inbox::Command::Cut(home.key));
+            }
+            return;
+        }
         self.socket.reset_at_close();
         let _ = self.socket.shutdown(Shutdown::Read);
     }

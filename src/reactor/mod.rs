@@ -27,6 +27,8 @@ mod arena;
 mod arrival;
 mod broadcaster;
 mod channel;
+#[cfg(feature = "coroutine")]
+mod coroutine;
 mod datagram;
 mod entry;
 mod event_loop;
@@ -53,10 +55,16 @@ mod transport_handle;
 mod write_status;
 
 pub use arena::Key;
+#[cfg(feature = "coroutine")]
+pub(crate) use arrival::EventListener;
 pub use broadcaster::Broadcaster;
+#[cfg(feature = "coroutine")]
+pub(crate) use coroutine::serve_handlers;
 pub use datagram::{DatagramProtocol, DatagramTransport, ReactorUdp};
 pub use framed::{Framed, MessageProtocol};
 pub use protocol::Protocol;
+#[cfg(feature = "coroutine")]
+pub(crate) use reactor::private::Sealed;
 pub use reactor::{Reactor, Served};
 pub use reactor_handle::ReactorHandle;
 pub use ready::Ready;
@@ -65,6 +73,8 @@ pub use selector::Selector;
 pub use selector_waker::SelectorWaker;
 #[cfg(unix)]
 pub use server::ReactorUnixServer;
+#[cfg(feature = "coroutine")]
+pub(crate) use server::{check_workers, DEFAULT_CONNECTIONS};
 pub use server::{EventLoops, ReactorServer, ReactorTcpServer};
 pub use transport::Transport;
 pub use transport_handle::TransportHandle;

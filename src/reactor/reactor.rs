@@ -262,7 +262,8 @@ impl Crew {
 
     fn start(&mut self, inbox: &Arc<Inbox>, stations: &[Station]) -> Result<()> {
         let number = self.threads.len() + 1;
-        let event_loop = new_loop(inbox, number)?;
+        let (made, result) = channel();
+        let its_inbox = Arc::clone(inbox);
         let alive = self.alive.clone();
         let handles: Vec<ServerHandle> = stations.iter().map(Station::handle).collect();
         let thread = std::thread::Builder::new()
@@ -270,11 +271,24 @@ impl Crew {
             .spawn(move || {
                 let _alive = alive;
                 let stops = StopsUnlessDefused(Some(handles));
+                // Made here, because coroutines stay on their thread.
+                let event_loop = match new_loop(&its_inbox, number) {
+                    Ok(event_loop) => event_loop,
+                    Err(error) => {
+                        let _ = made.send(error);
+                        return Ok(());
+                    }
+                };
+                drop(made);
                 event_loop.run()?;
                 stops.defuse();
                 Ok(())
             })
             .map_err(|error| spawn_error("an event loop", error))?;
+        // Nothing is sent where all went well, or its thread has panicked, which is seen at the end.
+        if let Ok(error) = result.recv() {
+            return Err(error);
+        }
         self.threads.push(thread);
         self.inboxes.push(Arc::clone(inbox));
         Ok(())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::arrival::EventListener;
 use super::broadcaster::Broadcaster;
-use super::house::{erase, House};
+use super::house::{erase, House, Serves};
 use super::protocol::Protocol;
 use super::reactor::{private, Reactor, Served};
 use super::settings::{TransportSettings, WriteLimits};
@@ -23,7 +23,7 @@ use crate::tcp::TcpListener;
 use crate::unix::UnixListener;
 
 /// How many connections there may be at once when the builder does not say, before the descriptor limit is taken into account.
-const DEFAULT_CONNECTIONS: usize = 10_000;
+pub(crate) const DEFAULT_CONNECTIONS: usize = 10_000;
 
 /// The most loops a builder takes: more than any machine has processors.
 const MOST_WORKERS: usize = 1024;
@@ -216,13 +216,7 @@ impl<L: Listener> Builder<L, EventLoops> {
 
     pub(super) fn check_reactor(&self) -> Result<()> {
         self.check_common()?;
-        match self.dispatch.workers {
-            0 => return Err(invalid("workers", 0, "there would be no thread to serve on")),
-            workers if workers > MOST_WORKERS => {
-                return Err(invalid("workers", workers, "1,024 are the most; no machine has so many processors"));
-            }
-            _ => {}
-        }
+        check_workers(self.dispatch.workers)?;
         self.dispatch.limits.check().map(drop)
     }
 
@@ -237,10 +231,20 @@ impl<L: Listener> Builder<L, EventLoops> {
         let control = Arc::new(control);
         let settings = TransportSettings::new(&self.stream, self.dispatch.limits, self.dispatch.read_while_full);
         let (front, dispatch) = self.front(listener, Arc::clone(&control));
-        let house = House::new(Arc::clone(&front.acceptor.reception), erase(protocol), settings);
+        let house = House::new(Arc::clone(&front.acceptor.reception), Serves::Protocols(erase(protocol)), settings);
         let broadcaster = Broadcaster::new(Arc::clone(&house));
         let reactor = Reactor::of(Station::streams(front, house), dispatch.workers);
         Ok(ReactorServer { local_addr, handle: ServerHandle::new(control), broadcaster, reactor })
+    }
+}
+
+pub(crate) fn check_workers(workers: usize) -> Result<()> {
+    match workers {
+        0 => Err(invalid("workers", 0, "there would be no thread to serve on")),
+        workers if workers > MOST_WORKERS => {
+            Err(invalid("workers", workers, "1,024 are the most; no machine has so many processors"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -68,6 +68,14 @@ impl Socket {
         with!(self, socket => SockRef::from(socket).set_tcp_nodelay(nodelay))
     }
 
+    pub(crate) fn as_sock_ref(&self) -> Option<SockRef<'_>> {
+        match self {
+            Socket::Tcp(socket) => socket.as_sock_ref(),
+            #[cfg(unix)]
+            Socket::Unix(socket) => socket.as_sock_ref(),
+        }
+    }
+
     pub(crate) fn register(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match self {
             Socket::Tcp(socket) => socket.register(registry, token, interest),

@@ -110,6 +110,11 @@ impl<S: Source> Acceptor<S> {
         }
     }
 
+    #[cfg(feature = "coroutine")]
+    pub(crate) fn context(&self) -> &RequestContext {
+        &self.context
+    }
+
     /// For handlers that run on the serving thread: while one does, nobody is there to take others in, or to turn them away, so all of
     /// them wait in the system's queue.
     pub(crate) fn leave_waiting(&mut self) {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use super::dispatch::Dispatch;
+use super::dispatch::{Dispatch, RunsHandlers};
 use super::failure::Failure;
 use super::hooks::{Hooks, ServerHook};
 use super::listener::Listener;
@@ -58,7 +58,7 @@ pub struct Builder<L: Listener, D> {
     pub(super) overload: Overload,
     pub(super) queue: usize,
     pub(super) timeout: Option<Duration>,
-    pub(super) prepare_timeout: Duration,
+    pub(crate) prepare_timeout: Duration,
     pub(super) drain_timeout: Option<Duration>,
     pub(super) block_on_close: bool,
     listener: PhantomData<fn() -> L>,
@@ -184,6 +184,15 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         self
     }
 
+    /// Runs on the serving thread, with the server's handle, when `handle_request` has waited in vain. Python's `handle_timeout`.
+    pub fn handle_timeout(mut self, hook: impl FnMut(&ServerHandle) + Send + 'static) -> Self {
+        self.handle_timeout = Some(Box::new(hook));
+        self
+    }
+}
+
+/// What the servers have that run a handler, on whatever it waits.
+impl<L: Listener, D: RunsHandlers> Builder<L, D> {
     /// How long a listener's [preparation](super::Prepare) of a request may take, such as a TLS handshake. Default 10 s.
     pub fn prepare_timeout(mut self, timeout: Duration) -> Self {
         self.prepare_timeout = timeout;
@@ -195,12 +204,6 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
     /// process alive.)
     pub fn block_on_close(mut self, block: bool) -> Self {
         self.block_on_close = block;
-        self
-    }
-
-    /// Runs on the serving thread, with the server's handle, when `handle_request` has waited in vain. Python's `handle_timeout`.
-    pub fn handle_timeout(mut self, hook: impl FnMut(&ServerHandle) + Send + 'static) -> Self {
-        self.handle_timeout = Some(Box::new(hook));
         self
     }
 }
@@ -229,8 +232,8 @@ impl<L: Listener<Request = Connection>, D> Builder<L, D> {
     }
 }
 
-/// What connections of blocking handlers begin with.
-impl<L: Listener<Request = Connection>, D: Dispatch> Builder<L, D> {
+/// What connections of handlers begin with.
+impl<L: Listener<Request = Connection>, D: RunsHandlers> Builder<L, D> {
     /// The longest line, in bytes, without its terminator. Default 64 KiB.
     pub fn max_line(mut self, bytes: usize) -> Self {
         self.stream.max_line = bytes;

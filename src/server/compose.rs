@@ -80,6 +80,23 @@ impl<L: Listener, D> Builder<L, D> {
         Ok(())
     }
 
+    /// Finds settings that no handler can be served with.
+    pub(crate) fn check_handlers(&self) -> Result<()> {
+        for (setting, bytes) in [
+            ("max_line", self.stream.max_line),
+            ("max_frame", self.stream.max_frame),
+            ("write_queue", self.stream.write_queue),
+        ] {
+            if bytes == 0 {
+                return Err(invalid(setting, 0, "nothing would ever fit"));
+            }
+        }
+        if self.prepare_timeout.is_zero() {
+            return Err(invalid("prepare_timeout", "zero", "nothing could ever be prepared in time"));
+        }
+        Ok(())
+    }
+
     /// What a stop and its report are about. `connections` is the ceiling where none is set.
     pub(crate) fn control(&self, address: Address, connections: usize) -> Control {
         let limit = self.max_connections.unwrap_or_else(|| within_descriptors(connections));
@@ -151,20 +168,8 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
             };
             return Err(invalid("max_connections", connections, reason));
         }
-        for (setting, bytes) in [
-            ("max_line", self.stream.max_line),
-            ("max_frame", self.stream.max_frame),
-            ("write_queue", self.stream.write_queue),
-        ] {
-            if bytes == 0 {
-                return Err(invalid(setting, 0, "nothing would ever fit"));
-            }
-        }
-        self.dispatch.check()?;
-        if self.prepare_timeout.is_zero() {
-            return Err(invalid("prepare_timeout", "zero", "nothing could ever be prepared in time"));
-        }
-        Ok(())
+        self.check_handlers()?;
+        self.dispatch.check()
     }
 
     /// Composes the server.

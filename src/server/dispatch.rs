@@ -89,6 +89,19 @@ pub trait Dispatch: Send + Sync + 'static {
     fn stop(&self) {}
 }
 
+/// What runs handlers, rather than a protocol's callbacks: a [`Dispatch`] strategy, or the event loops of a coroutine server. Not to be
+/// implemented.
+pub trait RunsHandlers: runs_handlers::Sealed {}
+
+impl<D: Dispatch> RunsHandlers for D {}
+
+pub(crate) mod runs_handlers {
+    #[allow(unreachable_pub)] // reachable as a supertrait, which is what seals
+    pub trait Sealed {}
+
+    impl<D: super::Dispatch> Sealed for D {}
+}
+
 /// A request with its handler and its place among the server's connections, ready to run. Dropping it unrun closes the request and
 /// gives the place back.
 pub struct Job {

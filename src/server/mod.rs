@@ -52,7 +52,9 @@ use std::time::{Duration, Instant};
 pub(crate) use acceptor::{Acceptor, Inline, Step, Taken, Takes};
 pub use builder::Builder;
 pub(crate) use compose::{invalid, Front};
-pub use dispatch::{Dispatch, Job, Refused};
+#[cfg(feature = "coroutine")]
+pub(crate) use dispatch::runs_handlers;
+pub use dispatch::{Dispatch, Job, Refused, RunsHandlers};
 pub use failure::{Cause, Failure, Stage};
 pub(crate) use guard::guarded;
 pub use handled::Handled;
@@ -69,8 +71,12 @@ pub use request::Request;
 pub use running::Running;
 pub(crate) use running::{CLOSE_LIMIT, RETURN_GRACE};
 pub use sequential::Sequential;
+#[cfg(feature = "coroutine")]
+pub(crate) use service::{erase, Service};
 use service_actions::run_hook;
 pub(crate) use service_actions::ServiceActions;
+#[cfg(feature = "coroutine")]
+pub(crate) use slot::Place;
 pub(crate) use slot::Slot;
 pub use threading::Threading;
 pub(crate) use threading::DEFAULT_THREADS;

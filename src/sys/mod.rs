@@ -174,6 +174,12 @@ pub(crate) fn descriptor_limit() -> Option<usize> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+/// How many memory mappings this process may have, where that can be read.
+#[cfg(feature = "coroutine")]
+pub(crate) fn mapping_limit() -> Option<usize> {
+    std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

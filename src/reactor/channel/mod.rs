@@ -74,6 +74,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) inbox: &'a Inbox,
     /// How many of the commands that were ever sent there have been carried out.
     pub(crate) done: u64,
+    #[cfg(feature = "coroutine")]
+    pub(crate) stacks: &'a mut super::coroutine::Stacks,
 }
 
 /// What the system has said of a connection.

@@ -1,0 +1,169 @@
+//! Code that can be suspended: what a coroutine is to those who wait in it and to those who wake it, whoever runs it.
+//!
+//! Everything in this crate that waits asks [`current`] first. Where a coroutine runs, it is suspended; elsewhere the thread waits.
+
+mod switch;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) use switch::{Ask, Coroutine, Resumed, Stack, Woken};
+
+/// How often a coroutine that has been cut is told so by an error of what it waits with. One that goes on waiting after that is unwound: a
+/// loop which ignores errors would hold all others of its thread up.
+const PATIENCE: u32 = 16;
+
+/// What a coroutine may read and write, in bytes, before the others of its thread have their turn; an operation counts for
+/// [`OPERATION`] of them at least.
+const BYTES_A_TURN: usize = 256 * 1024;
+const OPERATION: usize = 16 * 1024;
+
+/// Who runs coroutines.
+pub(crate) trait Home: Send + Sync {
+    /// Has the coroutine of that token go on. From any thread; for one that has ended, or that is not suspended, it does nothing.
+    fn wake(&self, token: usize);
+}
+
+/// A coroutine, as others know it.
+pub(crate) struct Task {
+    home: Arc<dyn Home>,
+    token: usize,
+    /// Somebody has woken it since it last waited.
+    woken: AtomicBool,
+    /// It is to end: the server's stop has cut it.
+    cut: AtomicBool,
+    /// How often it has been told so.
+    told: AtomicU32,
+    /// What it has read and written in this turn.
+    spent: AtomicUsize,
+}
+
+impl Task {
+    pub(crate) fn new(home: Arc<dyn Home>, token: usize) -> Arc<Task> {
+        Arc::new(Task {
+            home,
+            token,
+            woken: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
+            told: AtomicU32::new(0),
+            spent: AtomicUsize::new(0),
+        })
+    }
+
+    /// Has it look again at what it waits for.
+    pub(crate) fn wake(&self) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.home.wake(self.token);
+        }
+    }
+
+    /// Every wait of its fails from now on. Whoever runs it has it go on.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    /// Its next turn begins.
+    pub(crate) fn begin_turn(&self) {
+        self.woken.store(false, Ordering::Release);
+        self.spent.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The coroutine that runs on this thread, if one does.
+pub(crate) fn current() -> Option<Arc<Task>> {
+    switch::with_current(Arc::clone)
+}
+
+/// Whether it is that one which runs on this thread.
+pub(crate) fn is_current(task: &Arc<Task>) -> bool {
+    switch::with_current(|current| Arc::ptr_eq(current, task)) == Some(true)
+}
+
+/// Counts bytes that the coroutine which runs on this thread, if one does, has read or written, and lets the others have their turn when
+/// it has had its share.
+pub(crate) fn spend(bytes: usize) {
+    let spent = switch::with_current(|task| task.spent.fetch_add(bytes.max(OPERATION), Ordering::Relaxed));
+    if spent.is_some_and(|spent| spent >= BYTES_A_TURN) && !std::thread::panicking() {
+        switch::ask(Ask::Again);
+    }
+}
+
+/// Suspends the coroutine that runs until it is woken, which may be for no reason, or until `deadline`. Only where there is one.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`]; [`io::ErrorKind::ConnectionAborted`] where it has been cut, or where it is being unwound: what waits in a
+/// `drop` then cannot be suspended, because the thread counts as panicking as long as it is.
+pub(crate) fn wait(task: &Task, deadline: Option<Instant>) -> io::Result<()> {
+    if std::thread::panicking() {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    if task.is_cut() {
+        if task.told.fetch_add(1, Ordering::Relaxed) >= PATIENCE {
+            std::panic::resume_unwind(Box::new("its request has been cut, and it went on waiting"));
+        }
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    match switch::ask(Ask::Wait(deadline)) {
+        Some(Woken::TimedOut) => Err(io::ErrorKind::TimedOut.into()),
+        _ if task.is_cut() => Err(io::ErrorKind::ConnectionAborted.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Whoever waits, coroutine or thread, to be woken by another.
+#[derive(Clone)]
+pub(crate) enum Waiter {
+    Coroutine(Arc<Task>),
+    Thread(std::thread::Thread),
+}
+
+impl Waiter {
+    /// Whoever calls.
+    pub(crate) fn current() -> Waiter {
+        current().map_or_else(|| Waiter::Thread(std::thread::current()), Waiter::Coroutine)
+    }
+
+    pub(crate) fn wake(&self) {
+        match self {
+            Waiter::Coroutine(task) => task.wake(),
+            Waiter::Thread(thread) => thread.unpark(),
+        }
+    }
+
+    /// Whether they are the same.
+    pub(crate) fn is(&self, other: &Waiter) -> bool {
+        match (self, other) {
+            (Waiter::Coroutine(one), Waiter::Coroutine(other)) => Arc::ptr_eq(one, other),
+            (Waiter::Thread(one), Waiter::Thread(other)) => one.id() == other.id(),
+            _ => false,
+        }
+    }
+
+    /// Waits, as the one who made it, to be woken, which may be for no reason.
+    ///
+    /// # Errors
+    /// As [`wait`].
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> io::Result<()> {
+        match (self, deadline) {
+            (Waiter::Coroutine(task), deadline) => wait(task, deadline),
+            (Waiter::Thread(_), None) => {
+                std::thread::park();
+                Ok(())
+            }
+            (Waiter::Thread(_), Some(deadline)) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                std::thread::park_timeout(left);
+                Ok(())
+            }
+        }
+    }
+}
