@@ -205,6 +205,7 @@ fn a_greedy_client_holds_nobody_up() {
             assert_eq!(ask(&mut polite, b"ping\n", 5), b"ping\n");
             assert!(before.elapsed() < Duration::from_secs(5));
         }
+        drop(polite);
         over.store(1, Ordering::Relaxed);
         reader.join().unwrap();
         sender.join().unwrap();
