@@ -9,6 +9,7 @@ use anyhow::Context;
 use hdrhistogram::Histogram;
 
 use crate::cli::Options;
+use crate::load::closed_loop::ClosedLoop;
 use crate::load::crowd::{Crowd, Held};
 use crate::load::greedy::Greedy;
 use crate::load::Totals;
@@ -88,7 +89,8 @@ fn measure(
     };
     match *load {
         Load::Exchanges { connections, bytes, lifetime } => {
-            let start = |&kind| Contender::start(kind, settings, connections, bytes, lifetime);
+            let load = |server| ClosedLoop::new(server, connections, bytes, lifetime);
+            let start = |&kind| Contender::start(kind, settings, load);
             let mut contenders: Vec<_> = kinds.iter().map(start).collect();
             take_turns(&mut contenders, window);
             let ended = kinds.iter().zip(contenders);
@@ -121,7 +123,9 @@ fn growth(
     bytes: usize,
     window: Duration,
 ) -> anyhow::Result<Sample> {
-    let mut pair = connections.map(|count| Contender::start(kind, settings, count, bytes, Lifetime::WholeRun));
+    let mut pair = connections.map(|count| {
+        Contender::start(kind, settings, |server| ClosedLoop::new(server, count, bytes, Lifetime::WholeRun))
+    });
     take_turns(&mut pair, window);
     let [few, many] = pair.map(|contender| contender.and_then(Contender::finish));
     Ok(with_growth(&few.context("over few connections")?, many.context("over many connections")?))
