@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::measure::Metric;
 use crate::report::target::Target;
-use crate::servers::Kind;
+use crate::servers::{Kind, Transport};
 
 /// One kind of load, the servers it is put on, and what is expected of them.
 pub struct Scenario {
@@ -17,7 +17,9 @@ pub struct Scenario {
 pub enum Load {
     /// A closed loop: every connection sends, waits for the whole echo and sends again.
     Exchanges { connections: usize, bytes: usize, lifetime: Lifetime },
-    /// The same closed loop over few connections and over many, in turns and each on a server of its own.
+    /// A closed loop of clients that each send a datagram, wait for its echo and send again.
+    Datagrams { clients: usize, bytes: usize },
+    /// The closed loop of `Exchanges` over few connections and over many, in turns and each on a server of its own.
     Growth { few: usize, many: usize, bytes: usize },
     /// Many connections opened as fast as they can be, answered once each.
     Crowd { connections: usize, stay: Stay },
@@ -51,9 +53,10 @@ impl Load {
     /// What the server's handlers read into: room for one message, and a page at least.
     pub fn buffer(&self) -> usize {
         match self {
-            Load::Exchanges { bytes, .. } | Load::Growth { bytes, .. } | Load::Greedy { bytes, .. } => {
-                (*bytes).max(4096)
-            }
+            Load::Exchanges { bytes, .. }
+            | Load::Datagrams { bytes, .. }
+            | Load::Growth { bytes, .. }
+            | Load::Greedy { bytes, .. } => (*bytes).max(4096),
             Load::Crowd { .. } | Load::Stops { .. } => 4096,
         }
     }
@@ -63,7 +66,14 @@ impl Load {
             Load::Exchanges { connections, .. } | Load::Crowd { connections, .. } => *connections,
             Load::Growth { many, .. } => *many,
             Load::Greedy { pings, .. } => pings + 1,
-            Load::Stops { .. } => 0,
+            Load::Datagrams { .. } | Load::Stops { .. } => 0,
+        }
+    }
+
+    pub fn transport(&self) -> Transport {
+        match self {
+            Load::Datagrams { .. } => Transport::Udp,
+            _ => Transport::Tcp,
         }
     }
 }
@@ -195,6 +205,20 @@ pub const ALL: &[Scenario] = &[
         load: Load::Growth { few: 100, many: 10_000, bytes: 64 },
         peers: &[Kind::Epoll, Kind::Reactor],
         targets: &[Target::of(Kind::Reactor, Metric::ProcessorGrowth, 1.5)],
+    },
+    Scenario {
+        name: "udp-64",
+        title: "64-byte datagrams echoed, 32 clients with one under way each",
+        load: Load::Datagrams { clients: 32, bytes: 64 },
+        peers: &[
+            Kind::UdpLoop,
+            Kind::UdpStd,
+            Kind::UdpTokio,
+            Kind::UdpSequential,
+            Kind::UdpThreading,
+            Kind::UdpReactor,
+        ],
+        targets: &[Target::of(Kind::UdpSequential, Metric::ProcessorUs, 1.05).times(Kind::UdpLoop)],
     },
     Scenario {
         name: "shutdown",

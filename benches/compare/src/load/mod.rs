@@ -5,6 +5,7 @@ pub mod crowd;
 pub mod greedy;
 mod tally;
 mod totals;
+pub mod udp;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
@@ -38,6 +39,11 @@ pub trait Sliced {
     fn tally(&self) -> &Tally;
 
     fn tally_mut(&mut self) -> &mut Tally;
+
+    /// Messages or answers that never came, where such a thing can be.
+    fn lost(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Makes connections to one server, from one source address after the other.

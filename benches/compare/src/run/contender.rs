@@ -46,6 +46,7 @@ impl<L: Sliced> Contender<L> {
 
     pub fn finish(self) -> anyhow::Result<Sample> {
         let Contender { server, load, totals } = self;
+        let lost = load.lost();
         let (exchanges_in_all, latencies) = (load.tally().exchanges(), load.tally().latencies().clone());
         drop(load);
         let switches = server.stop()?;
@@ -54,6 +55,9 @@ impl<L: Sliced> Contender<L> {
         sample.insert(Metric::PerSecond, exchanges / totals.elapsed.as_secs_f64());
         sample.insert(Metric::ProcessorUs, totals.server_time.as_secs_f64() * 1e6 / exchanges);
         sample.insert(Metric::Switches, switches as f64 / exchanges_in_all as f64);
+        if let Some(lost) = lost {
+            sample.insert(Metric::Lost, lost as f64);
+        }
         Ok(sample)
     }
 }

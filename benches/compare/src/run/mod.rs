@@ -2,6 +2,7 @@
 
 mod contender;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::cli::Options;
 use crate::load::closed_loop::ClosedLoop;
 use crate::load::crowd::{Crowd, Held};
 use crate::load::greedy::Greedy;
-use crate::load::Totals;
+use crate::load::{udp, Sliced, Totals};
 use crate::machine::Machine;
 use crate::measure::{listen_drops, Metric, Sample};
 use crate::process::{self, Server};
@@ -36,7 +37,7 @@ pub fn all(options: &Options, machine: Machine) -> anyhow::Result<Report> {
 
 /// Every round has each server once, in a new process.
 fn run(scenario: &Scenario, options: &Options, machine: &Machine, libuv: &Libuv) -> ScenarioReport {
-    let mut rows: Vec<Row> = peers(scenario, options).iter().map(|&kind| libuv.row(kind)).collect();
+    let mut rows: Vec<Row> = peers(scenario, options).iter().map(|&kind| row(kind, &scenario.load, libuv)).collect();
     let kinds: Vec<Kind> = rows.iter().filter(|row| row.skipped.is_none()).map(|row| row.peer).collect();
     let settings = Settings {
         buffer: scenario.load.buffer(),
@@ -75,6 +76,14 @@ fn peers<'a>(scenario: &'a Scenario, options: &'a Options) -> &'a [Kind] {
     }
 }
 
+/// The row of a server that can be had, and speaks what the load does.
+fn row(kind: Kind, load: &Load, libuv: &Libuv) -> Row {
+    if kind.transport() != load.transport() {
+        return Row::skipped(kind, format!("it serves {} only", kind.transport()));
+    }
+    libuv.row(kind)
+}
+
 /// One round: a result for each of the servers, told to `progress` as it comes.
 fn measure(
     load: &Load,
@@ -90,11 +99,11 @@ fn measure(
     match *load {
         Load::Exchanges { connections, bytes, lifetime } => {
             let load = |server| ClosedLoop::new(server, connections, bytes, lifetime);
-            let start = |&kind| Contender::start(kind, settings, load);
-            let mut contenders: Vec<_> = kinds.iter().map(start).collect();
-            take_turns(&mut contenders, window);
-            let ended = kinds.iter().zip(contenders);
-            ended.map(|(&kind, contender)| told(kind, contender.and_then(Contender::finish))).collect()
+            in_turns(kinds, settings, window, load, &told)
+        }
+        Load::Datagrams { clients, bytes } => {
+            let load = |server| udp::closed_loop::ClosedLoop::new(server, clients, bytes);
+            in_turns(kinds, settings, window, load, &told)
         }
         Load::Growth { few, many, bytes } => {
             let one = |&kind| told(kind, growth(kind, settings, [few, many], bytes, window));
@@ -113,6 +122,20 @@ fn measure(
             kinds.iter().map(one).collect()
         }
     }
+}
+
+/// All servers are up at once and take turns.
+fn in_turns<L: Sliced>(
+    kinds: &[Kind],
+    settings: &Settings,
+    window: Duration,
+    load: impl Fn(SocketAddr) -> anyhow::Result<L>,
+    told: &dyn Fn(Kind, anyhow::Result<Sample>) -> anyhow::Result<Sample>,
+) -> Vec<anyhow::Result<Sample>> {
+    let mut contenders: Vec<_> = kinds.iter().map(|&kind| Contender::start(kind, settings, &load)).collect();
+    take_turns(&mut contenders, window);
+    let ended = kinds.iter().zip(contenders);
+    ended.map(|(&kind, contender)| told(kind, contender.and_then(Contender::finish))).collect()
 }
 
 /// The figures are those of the many, with both processor times and what they grew by.
