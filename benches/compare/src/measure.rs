@@ -113,6 +113,12 @@ pub enum Metric {
     StopP50Ms,
     StopP99Ms,
     StopMaxMs,
+    Unanswered,
+    Wrong,
+    PastDeadlineMs,
+    StallMs,
+    SentPerRequest,
+    TookSeconds,
 }
 
 impl Metric {
@@ -156,6 +162,12 @@ impl Metric {
             Metric::StopP50Ms => ("stop_p50_ms", "p50 ms", 3),
             Metric::StopP99Ms => ("stop_p99_ms", "p99 ms", 3),
             Metric::StopMaxMs => ("stop_max_ms", "max ms", 3),
+            Metric::Unanswered => ("unanswered_percent", "unanswered %", 1),
+            Metric::Wrong => ("wrong_answers", "wrong", 0),
+            Metric::PastDeadlineMs => ("most_past_deadline_ms", "past deadline ms", 1),
+            Metric::StallMs => ("machine_stall_ms", "stall ms", 1),
+            Metric::SentPerRequest => ("sent_per_request", "sent/request", 2),
+            Metric::TookSeconds => ("took_seconds", "took s", 1),
         }
     }
 }

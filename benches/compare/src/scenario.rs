@@ -19,6 +19,8 @@ pub enum Load {
     Exchanges { connections: usize, bytes: usize, lifetime: Lifetime },
     /// A closed loop of clients that each send a datagram, wait for its echo and send again.
     Datagrams { clients: usize, bytes: usize },
+    /// So many requests of this crate's client, through a network that loses so many percent of the datagrams each way.
+    Loss { requests: usize, percent: u64 },
     /// The closed loop of `Exchanges` over few connections and over many, in turns and each on a server of its own.
     Growth { few: usize, many: usize, bytes: usize },
     /// Many connections opened as fast as they can be, answered once each.
@@ -57,7 +59,7 @@ impl Load {
             | Load::Datagrams { bytes, .. }
             | Load::Growth { bytes, .. }
             | Load::Greedy { bytes, .. } => (*bytes).max(4096),
-            Load::Crowd { .. } | Load::Stops { .. } => 4096,
+            Load::Crowd { .. } | Load::Loss { .. } | Load::Stops { .. } => 4096,
         }
     }
 
@@ -66,13 +68,13 @@ impl Load {
             Load::Exchanges { connections, .. } | Load::Crowd { connections, .. } => *connections,
             Load::Growth { many, .. } => *many,
             Load::Greedy { pings, .. } => pings + 1,
-            Load::Datagrams { .. } | Load::Stops { .. } => 0,
+            Load::Datagrams { .. } | Load::Loss { .. } | Load::Stops { .. } => 0,
         }
     }
 
     pub fn transport(&self) -> Transport {
         match self {
-            Load::Datagrams { .. } => Transport::Udp,
+            Load::Datagrams { .. } | Load::Loss { .. } => Transport::Udp,
             _ => Transport::Tcp,
         }
     }
@@ -219,6 +221,17 @@ pub const ALL: &[Scenario] = &[
             Kind::UdpReactor,
         ],
         targets: &[Target::of(Kind::UdpSequential, Metric::ProcessorUs, 1.05).times(Kind::UdpLoop)],
+    },
+    Scenario {
+        name: "udp-loss",
+        title: "2,000 requests of UdpClient, 30 % of the datagrams lost each way",
+        load: Load::Loss { requests: 2000, percent: 30 },
+        peers: &[Kind::UdpSequential],
+        targets: &[
+            Target::of(Kind::UdpSequential, Metric::Unanswered, 10.0),
+            Target::of(Kind::UdpSequential, Metric::Wrong, 0.0).in_every_round(),
+            Target::of(Kind::UdpSequential, Metric::PastDeadlineMs, 50.0).in_every_round(),
+        ],
     },
     Scenario {
         name: "shutdown",

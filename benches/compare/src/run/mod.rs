@@ -1,6 +1,7 @@
 //! The rounds: servers are started, put under load and stopped, and what was measured becomes the report.
 
 mod contender;
+mod udp;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ use crate::cli::Options;
 use crate::load::closed_loop::ClosedLoop;
 use crate::load::crowd::{Crowd, Held};
 use crate::load::greedy::Greedy;
-use crate::load::{udp, Sliced, Totals};
+use crate::load::udp::closed_loop::ClosedLoop as DatagramLoop;
+use crate::load::{Sliced, Totals};
 use crate::machine::Machine;
 use crate::measure::{listen_drops, Metric, Sample};
 use crate::process::{self, Server};
@@ -102,8 +104,12 @@ fn measure(
             in_turns(kinds, settings, window, load, &told)
         }
         Load::Datagrams { clients, bytes } => {
-            let load = |server| udp::closed_loop::ClosedLoop::new(server, clients, bytes);
+            let load = |server| DatagramLoop::new(server, clients, bytes);
             in_turns(kinds, settings, window, load, &told)
+        }
+        Load::Loss { requests, percent } => {
+            let one = |&kind| told(kind, udp::loss(kind, settings, requests, percent));
+            kinds.iter().map(one).collect()
         }
         Load::Growth { few, many, bytes } => {
             let one = |&kind| told(kind, growth(kind, settings, [few, many], bytes, window));

@@ -1,3 +1,8 @@
 //! The load over UDP. What is lost is counted, and holds nothing up.
 
 pub mod closed_loop;
+pub mod loss;
+// The very network that this crate's tests have.
+#[path = "../../../../../tests/common/lossy.rs"]
+mod lossy;
+mod witness;

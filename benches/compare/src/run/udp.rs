@@ -1,0 +1,24 @@
+//! What becomes of datagrams that are lost, forged, or too many.
+
+use crate::load::udp::loss;
+use crate::measure::{Metric, Sample};
+use crate::process::Server;
+use crate::servers::{Kind, Settings};
+
+/// This crate's client over a network that loses datagrams.
+pub fn loss(kind: Kind, settings: &Settings, requests: usize, lost: u64) -> anyhow::Result<Sample> {
+    let server = Server::start(kind, settings)?;
+    let (outcome, latencies) = loss::run(server.address(), requests, lost)?;
+    server.stop()?;
+    let requests = requests as f64;
+    Ok(Sample::from([
+        (Metric::Unanswered, outcome.unanswered as f64 * 100.0 / requests),
+        (Metric::Wrong, outcome.wrong as f64),
+        (Metric::PastDeadlineMs, outcome.past_deadline.as_secs_f64() * 1e3),
+        (Metric::StallMs, outcome.stall.as_secs_f64() * 1e3),
+        (Metric::SentPerRequest, outcome.sent as f64 / requests),
+        (Metric::P50Us, latencies.value_at_quantile(0.5) as f64 / 1e3),
+        (Metric::P99Us, latencies.value_at_quantile(0.99) as f64 / 1e3),
+        (Metric::TookSeconds, outcome.took.as_secs_f64()),
+    ]))
+}
