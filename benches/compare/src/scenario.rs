@@ -21,6 +21,8 @@ pub enum Load {
     Datagrams { clients: usize, bytes: usize },
     /// So many requests of this crate's client, through a network that loses so many percent of the datagrams each way.
     Loss { requests: usize, percent: u64 },
+    /// Two requests of this crate's client, each answered with so many datagrams under a wrong id.
+    Forgery { forgeries: u64 },
     /// The closed loop of `Exchanges` over few connections and over many, in turns and each on a server of its own.
     Growth { few: usize, many: usize, bytes: usize },
     /// Many connections opened as fast as they can be, answered once each.
@@ -59,7 +61,7 @@ impl Load {
             | Load::Datagrams { bytes, .. }
             | Load::Growth { bytes, .. }
             | Load::Greedy { bytes, .. } => (*bytes).max(4096),
-            Load::Crowd { .. } | Load::Loss { .. } | Load::Stops { .. } => 4096,
+            Load::Crowd { .. } | Load::Loss { .. } | Load::Forgery { .. } | Load::Stops { .. } => 4096,
         }
     }
 
@@ -68,13 +70,13 @@ impl Load {
             Load::Exchanges { connections, .. } | Load::Crowd { connections, .. } => *connections,
             Load::Growth { many, .. } => *many,
             Load::Greedy { pings, .. } => pings + 1,
-            Load::Datagrams { .. } | Load::Loss { .. } | Load::Stops { .. } => 0,
+            Load::Datagrams { .. } | Load::Loss { .. } | Load::Forgery { .. } | Load::Stops { .. } => 0,
         }
     }
 
     pub fn transport(&self) -> Transport {
         match self {
-            Load::Datagrams { .. } | Load::Loss { .. } => Transport::Udp,
+            Load::Datagrams { .. } | Load::Loss { .. } | Load::Forgery { .. } => Transport::Udp,
             _ => Transport::Tcp,
         }
     }
@@ -231,6 +233,17 @@ pub const ALL: &[Scenario] = &[
             Target::of(Kind::UdpSequential, Metric::Unanswered, 10.0),
             Target::of(Kind::UdpSequential, Metric::Wrong, 0.0).in_every_round(),
             Target::of(Kind::UdpSequential, Metric::PastDeadlineMs, 50.0).in_every_round(),
+        ],
+    },
+    Scenario {
+        name: "udp-forged",
+        title: "a million datagrams with a wrong id from the true peer, sent to a UdpClient that waits",
+        load: Load::Forgery { forgeries: 1_000_000 },
+        peers: &[Kind::UdpForger],
+        targets: &[
+            Target::of(Kind::UdpForger, Metric::Wrong, 0.0).in_every_round(),
+            Target::of(Kind::UdpForger, Metric::Unanswered, 0.0).in_every_round(),
+            Target::of(Kind::UdpForger, Metric::PastDeadlineMs, 50.0).in_every_round(),
         ],
     },
     Scenario {

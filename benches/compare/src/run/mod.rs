@@ -111,6 +111,10 @@ fn measure(
             let one = |&kind| told(kind, udp::loss(kind, settings, requests, percent));
             kinds.iter().map(one).collect()
         }
+        Load::Forgery { forgeries } => {
+            let one = |&kind| told(kind, udp::forgery(kind, settings, forgeries));
+            kinds.iter().map(one).collect()
+        }
         Load::Growth { few, many, bytes } => {
             let one = |&kind| told(kind, growth(kind, settings, [few, many], bytes, window));
             kinds.iter().map(one).collect()

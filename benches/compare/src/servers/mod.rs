@@ -7,6 +7,7 @@ mod mio;
 mod socketserver;
 mod std_threads;
 mod tokio;
+pub mod udp_forger;
 mod udp_loop;
 mod udp_std;
 
@@ -40,10 +41,11 @@ pub enum Kind {
     UdpSequential,
     UdpThreading,
     UdpReactor,
+    UdpForger,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Epoll,
         Kind::Mio,
         Kind::Tokio,
@@ -60,6 +62,7 @@ impl Kind {
         Kind::UdpSequential,
         Kind::UdpThreading,
         Kind::UdpReactor,
+        Kind::UdpForger,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -80,6 +83,7 @@ impl Kind {
             Kind::UdpSequential => "udp-sequential",
             Kind::UdpThreading => "udp-threading",
             Kind::UdpReactor => "udp-reactor",
+            Kind::UdpForger => "udp-forger",
         }
     }
 
@@ -101,6 +105,7 @@ impl Kind {
             Kind::UdpSequential => "socketserver::UdpServer, one datagram after the other",
             Kind::UdpThreading => "socketserver::ThreadingUdpServer, a thread for each datagram, reused",
             Kind::UdpReactor => "socketserver::ReactorUdp, a callback for each datagram",
+            Kind::UdpForger => "a peer that sends forgeries before it answers, for udp-forged",
         }
     }
 
@@ -111,7 +116,8 @@ impl Kind {
             | Kind::UdpTokio
             | Kind::UdpSequential
             | Kind::UdpThreading
-            | Kind::UdpReactor => Transport::Udp,
+            | Kind::UdpReactor
+            | Kind::UdpForger => Transport::Udp,
             _ => Transport::Tcp,
         }
     }
@@ -204,6 +210,7 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
         Kind::UdpSequential => socketserver::start_udp_sequential()?,
         Kind::UdpThreading => socketserver::start_udp_threading()?,
         Kind::UdpReactor => socketserver::start_udp_reactor()?,
+        Kind::UdpForger => udp_forger::start()?,
     };
     let mut output = io::stdout();
     writeln!(output, "listening on {}", started.address)?;
