@@ -23,6 +23,8 @@ pub enum Load {
     Loss { requests: usize, percent: u64 },
     /// Two requests of this crate's client, each answered with so many datagrams under a wrong id.
     Forgery { forgeries: u64 },
+    /// Datagrams sent as fast as they can be, so many in each of so many bursts, to a server that is slower.
+    Bursts { bursts: usize, datagrams: usize },
     /// The closed loop of `Exchanges` over few connections and over many, in turns and each on a server of its own.
     Growth { few: usize, many: usize, bytes: usize },
     /// Many connections opened as fast as they can be, answered once each.
@@ -61,7 +63,11 @@ impl Load {
             | Load::Datagrams { bytes, .. }
             | Load::Growth { bytes, .. }
             | Load::Greedy { bytes, .. } => (*bytes).max(4096),
-            Load::Crowd { .. } | Load::Loss { .. } | Load::Forgery { .. } | Load::Stops { .. } => 4096,
+            Load::Crowd { .. }
+            | Load::Loss { .. }
+            | Load::Forgery { .. }
+            | Load::Bursts { .. }
+            | Load::Stops { .. } => 4096,
         }
     }
 
@@ -70,13 +76,17 @@ impl Load {
             Load::Exchanges { connections, .. } | Load::Crowd { connections, .. } => *connections,
             Load::Growth { many, .. } => *many,
             Load::Greedy { pings, .. } => pings + 1,
-            Load::Datagrams { .. } | Load::Loss { .. } | Load::Forgery { .. } | Load::Stops { .. } => 0,
+            Load::Datagrams { .. }
+            | Load::Loss { .. }
+            | Load::Forgery { .. }
+            | Load::Bursts { .. }
+            | Load::Stops { .. } => 0,
         }
     }
 
     pub fn transport(&self) -> Transport {
         match self {
-            Load::Datagrams { .. } | Load::Loss { .. } | Load::Forgery { .. } => Transport::Udp,
+            Load::Datagrams { .. } | Load::Loss { .. } | Load::Forgery { .. } | Load::Bursts { .. } => Transport::Udp,
             _ => Transport::Tcp,
         }
     }
@@ -244,6 +254,16 @@ pub const ALL: &[Scenario] = &[
             Target::of(Kind::UdpForger, Metric::Wrong, 0.0).in_every_round(),
             Target::of(Kind::UdpForger, Metric::Unanswered, 0.0).in_every_round(),
             Target::of(Kind::UdpForger, Metric::PastDeadlineMs, 50.0).in_every_round(),
+        ],
+    },
+    Scenario {
+        name: "udp-burst",
+        title: "20 bursts of 10,000 datagrams to threads that are slow",
+        load: Load::Bursts { bursts: 20, datagrams: 10_000 },
+        peers: &[Kind::UdpSlow],
+        targets: &[
+            Target::of(Kind::UdpSlow, Metric::Unaccounted, 0.0).in_every_round(),
+            Target::of(Kind::UdpSlow, Metric::BurstGrowth, 5.0),
         ],
     },
     Scenario {

@@ -115,6 +115,10 @@ fn measure(
             let one = |&kind| told(kind, udp::forgery(kind, settings, forgeries));
             kinds.iter().map(one).collect()
         }
+        Load::Bursts { bursts, datagrams } => {
+            let one = |&kind| told(kind, udp::bursts(kind, settings, bursts, datagrams));
+            kinds.iter().map(one).collect()
+        }
         Load::Growth { few, many, bytes } => {
             let one = |&kind| told(kind, growth(kind, settings, [few, many], bytes, window));
             kinds.iter().map(one).collect()

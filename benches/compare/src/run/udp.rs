@@ -1,5 +1,6 @@
 //! What becomes of datagrams that are lost, forged, or too many.
 
+use crate::load::udp::burst::Bursts;
 use crate::load::udp::{forgery, loss};
 use crate::measure::{Metric, Sample};
 use crate::process::Server;
@@ -35,5 +36,29 @@ pub fn forgery(kind: Kind, settings: &Settings, forgeries: u64) -> anyhow::Resul
         (Metric::Unanswered, outcome.unanswered as f64 * 100.0),
         (Metric::PastDeadlineMs, outcome.past_deadline.as_secs_f64() * 1e3),
         (Metric::StallMs, outcome.stall.as_secs_f64() * 1e3),
+    ]))
+}
+
+/// More than a slow server can take, again and again. What it takes up after the first burst is what grows.
+pub fn bursts(kind: Kind, settings: &Settings, bursts: usize, datagrams: usize) -> anyhow::Result<Sample> {
+    let server = Server::start(kind, settings)?;
+    let mut load = Bursts::new(server.address())?;
+    let mut account = load.send(datagrams)?;
+    let first = server.resident()?;
+    for _ in 1..bursts {
+        account = load.send(datagrams)?;
+    }
+    let last = server.resident()?;
+    server.stop()?;
+    let mib = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
+    Ok(Sample::from([
+        (Metric::Sent, account.sent as f64),
+        (Metric::Handled, account.handled as f64),
+        (Metric::DroppedByServer, account.dropped as f64),
+        (Metric::DroppedByKernel, account.dropped_by_kernel as f64),
+        (Metric::Unaccounted, account.unaccounted() as f64),
+        (Metric::ResidentFirstMib, mib(first)),
+        (Metric::ResidentLastMib, mib(last)),
+        (Metric::BurstGrowth, (last as f64 - first as f64) / first as f64 * 100.0),
     ]))
 }

@@ -9,6 +9,7 @@ mod std_threads;
 mod tokio;
 pub mod udp_forger;
 mod udp_loop;
+pub mod udp_slow;
 mod udp_std;
 
 use std::fmt;
@@ -42,10 +43,11 @@ pub enum Kind {
     UdpThreading,
     UdpReactor,
     UdpForger,
+    UdpSlow,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 18] = [
         Kind::Epoll,
         Kind::Mio,
         Kind::Tokio,
@@ -63,6 +65,7 @@ impl Kind {
         Kind::UdpThreading,
         Kind::UdpReactor,
         Kind::UdpForger,
+        Kind::UdpSlow,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -84,6 +87,7 @@ impl Kind {
             Kind::UdpThreading => "udp-threading",
             Kind::UdpReactor => "udp-reactor",
             Kind::UdpForger => "udp-forger",
+            Kind::UdpSlow => "udp-slow",
         }
     }
 
@@ -106,6 +110,7 @@ impl Kind {
             Kind::UdpThreading => "socketserver::ThreadingUdpServer, a thread for each datagram, reused",
             Kind::UdpReactor => "socketserver::ReactorUdp, a callback for each datagram",
             Kind::UdpForger => "a peer that sends forgeries before it answers, for udp-forged",
+            Kind::UdpSlow => "socketserver::ThreadingUdpServer whose 32 threads are slow, and count, for udp-burst",
         }
     }
 
@@ -117,7 +122,8 @@ impl Kind {
             | Kind::UdpSequential
             | Kind::UdpThreading
             | Kind::UdpReactor
-            | Kind::UdpForger => Transport::Udp,
+            | Kind::UdpForger
+            | Kind::UdpSlow => Transport::Udp,
             _ => Transport::Tcp,
         }
     }
@@ -211,6 +217,7 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
         Kind::UdpThreading => socketserver::start_udp_threading()?,
         Kind::UdpReactor => socketserver::start_udp_reactor()?,
         Kind::UdpForger => udp_forger::start()?,
+        Kind::UdpSlow => udp_slow::start()?,
     };
     let mut output = io::stdout();
     writeln!(output, "listening on {}", started.address)?;

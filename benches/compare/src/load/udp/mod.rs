@@ -1,5 +1,6 @@
 //! The load over UDP. What is lost is counted, and holds nothing up.
 
+pub mod burst;
 pub mod closed_loop;
 pub mod forgery;
 pub mod loss;
