@@ -36,6 +36,7 @@ pub enum Kind {
     ThreadingUntimed,
     Sequential,
     Reactor,
+    Coroutine,
     UdpLoop,
     UdpStd,
     UdpTokio,
@@ -47,7 +48,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Epoll,
         Kind::Mio,
         Kind::Tokio,
@@ -58,6 +59,7 @@ impl Kind {
         Kind::ThreadingUntimed,
         Kind::Sequential,
         Kind::Reactor,
+        Kind::Coroutine,
         Kind::UdpLoop,
         Kind::UdpStd,
         Kind::UdpTokio,
@@ -80,6 +82,7 @@ impl Kind {
             Kind::ThreadingUntimed => "threading-untimed",
             Kind::Sequential => "sequential",
             Kind::Reactor => "reactor",
+            Kind::Coroutine => "coroutine",
             Kind::UdpLoop => "udp-loop",
             Kind::UdpStd => "udp-std",
             Kind::UdpTokio => "udp-tokio",
@@ -103,6 +106,9 @@ impl Kind {
             Kind::ThreadingUntimed => "socketserver::ThreadingTcpServer without read and write timeouts",
             Kind::Sequential => "socketserver::TcpServer, one connection after the other",
             Kind::Reactor => "socketserver::ReactorTcpServer, one thread for all connections",
+            Kind::Coroutine => {
+                "socketserver::CoroutineTcpServer, a handler on a coroutine for each connection, on one thread"
+            }
             Kind::UdpLoop => "a hand-written loop of recvfrom and sendto, the limit over UDP",
             Kind::UdpStd => "std's UdpSocket, recv_from and send_to",
             Kind::UdpTokio => "tokio's UdpSocket on the current-thread runtime",
@@ -210,6 +216,7 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
         Kind::ThreadingUntimed => socketserver::start_threading(settings, false)?,
         Kind::Sequential => socketserver::start_sequential(settings)?,
         Kind::Reactor => socketserver::start_reactor(settings)?,
+        Kind::Coroutine => socketserver::start_coroutine(settings)?,
         Kind::UdpLoop => udp_loop::start(settings)?,
         Kind::UdpStd => udp_std::start(settings)?,
         Kind::UdpTokio => tokio::start_udp(settings)?,
@@ -240,6 +247,7 @@ fn time_stop(kind: Kind) -> anyhow::Result<Duration> {
         Kind::Threading => socketserver::time_threading_stop(),
         Kind::Sequential => socketserver::time_sequential_stop(),
         Kind::Reactor => socketserver::time_reactor_stop(),
+        Kind::Coroutine => socketserver::time_coroutine_stop(),
         _ => anyhow::bail!("{} is not stopped from inside its process, so there is nothing to time", kind.name()),
     }
 }

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use socketserver::coroutine::CoroutineTcpServer;
 use socketserver::reactor::{DatagramProtocol, DatagramTransport, ReactorUdp};
 use socketserver::{
     Connection, Datagram, Handler, HandlerResult, Protocol, ReactorTcpServer, TcpServer, ThreadingTcpServer,
@@ -102,6 +103,11 @@ pub fn start_sequential(settings: &Settings) -> anyhow::Result<Started> {
     start!(TcpServer::bind("127.0.0.1:0", Echo(settings.buffer))?)
 }
 
+pub fn start_coroutine(settings: &Settings) -> anyhow::Result<Started> {
+    let builder = CoroutineTcpServer::builder().max_connections(settings.connections);
+    start!(builder.bind("127.0.0.1:0", Echo(settings.buffer))?)
+}
+
 pub fn start_reactor(settings: &Settings) -> anyhow::Result<Started> {
     start!(ReactorTcpServer::builder().max_connections(settings.connections).bind("127.0.0.1:0", EventEcho)?)
 }
@@ -128,4 +134,8 @@ pub fn time_sequential_stop() -> anyhow::Result<Duration> {
 
 pub fn time_reactor_stop() -> anyhow::Result<Duration> {
     time_stop!(ReactorTcpServer::builder().bind("127.0.0.1:0", EventEcho)?)
+}
+
+pub fn time_coroutine_stop() -> anyhow::Result<Duration> {
+    time_stop!(CoroutineTcpServer::builder().bind("127.0.0.1:0", Echo(4096))?)
 }
