@@ -5,6 +5,9 @@
 // Each example is a program of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub(crate) mod messages;
+pub(crate) mod text;
+
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
