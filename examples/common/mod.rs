@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use socketserver::reactor::SelectorWaker;
-use socketserver::{ServerHandle, ShutdownReport};
+use socketserver::{Cause, Error, Failure, ServerHandle, ShutdownReport};
 
 pub(crate) type ExampleResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -76,15 +76,28 @@ pub(crate) fn complain(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Stops the server at Ctrl-C, SIGTERM or SIGHUP: it takes no more clients, and those it has get the drain timeout to finish. The
-/// second signal cuts them off.
+/// For `handle_error`: what has failed, but for those whom a stop has cut off. The farewell counts them.
+pub(crate) fn complain_of(failure: &Failure) {
+    let Cause::Error(error) = failure.cause() else { return complain(failure) };
+    match error.downcast_ref().and_then(Error::of) {
+        Some(Error::Cut { .. }) => {}
+        _ => complain(failure),
+    }
+}
+
+/// What a server's clients get to finish when it is told to stop. Whoever presses Ctrl-C expects the prompt back, and half a second
+/// passes for at once.
+pub(crate) const GRACE: Duration = Duration::from_millis(300);
+
+/// Stops the server at Ctrl-C, SIGTERM or SIGHUP: it takes no more clients, and those it has get [`GRACE`] to finish. The second signal
+/// cuts them off.
 pub(crate) fn stop_on_signals(handle: ServerHandle) -> ExampleResult {
     ctrlc::set_handler(move || {
         if handle.is_shutting_down() {
             handle.shutdown_within(Duration::ZERO);
         } else {
-            handle.shutdown();
-            complain("stopping: clients may finish, for 10 s at most; a second signal stops at once");
+            handle.shutdown_within(GRACE);
+            complain(format_args!("stopping: clients have {GRACE:?} to finish; a second signal stops at once"));
         }
     })?;
     Ok(())
