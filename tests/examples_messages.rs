@@ -67,8 +67,9 @@ impl Stream for Script {
         }
     }
 
-    fn write(&self, _: &[u8], _: Wait) -> io::Result<usize> {
-        panic!("nothing is written")
+    /// Everything, and what it was does not matter here.
+    fn write(&self, buf: &[u8], _: Wait) -> io::Result<usize> {
+        Ok(buf.len())
     }
 
     fn shutdown(&self, _: Shutdown) -> io::Result<()> {
@@ -244,6 +245,18 @@ fn an_answer_is_all_that_comes_before_a_pause() {
         assert_eq!(messages.next_answer(&mut connection).unwrap().as_deref(), Some(answer));
     }
     assert_eq!(messages.next_answer(&mut connection).unwrap(), None);
+}
+
+#[test]
+fn whoever_asks_is_answered_or_told_that_he_is_not() {
+    let mut connection = connection([Pause, bytes("one\ntwo"), Pause, bytes("three"), Silence, Silence]);
+    let mut messages = Messages::new();
+    assert_eq!(messages.ask(&mut connection, "what?").unwrap(), "one\ntwo");
+    assert_eq!(messages.ask(&mut connection, "and?").unwrap(), "three");
+    assert_eq!(messages.ask(&mut connection, "and?").unwrap_err().kind(), ErrorKind::TimedOut);
+    let error = messages.ask(&mut connection, "and?").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    assert!(error.to_string().ends_with("closed the connection before it had answered"), "{error}");
 }
 
 #[test]

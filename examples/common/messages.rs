@@ -1,6 +1,6 @@
 //! [`Messages`]: what the tutorials' programs have in mind when they call `recv`.
 
-use std::io::{self, BufRead, ErrorKind};
+use std::io::{self, BufRead, ErrorKind, Write};
 use std::time::Duration;
 
 use socketserver::framing::{utf8, FramingError};
@@ -39,6 +39,18 @@ impl Messages {
     /// `InvalidData` for bytes that are not UTF-8, and for more than 64 KiB, after which no next message is found. Those of reading.
     pub(crate) fn next(&mut self, connection: &mut Connection) -> io::Result<Option<String>> {
         self.receive(connection, true)
+    }
+
+    /// Sends a message without a line end, and returns what is answered, as [`next_answer`](Messages::next_answer) does.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` where the peer has ended. Those of writing and of [`next`](Messages::next).
+    pub(crate) fn ask(&mut self, connection: &mut Connection, message: &str) -> io::Result<String> {
+        connection.write_all(message.as_bytes())?;
+        self.next_answer(connection)?.ok_or_else(|| {
+            let unanswered = format!("{} closed the connection before it had answered", connection.peer_addr());
+            io::Error::new(ErrorKind::UnexpectedEof, unanswered)
+        })
     }
 
     /// All that comes before the peer pauses or ends, in however many lines, without the last line end: what a client takes for the
