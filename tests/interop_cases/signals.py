@@ -11,6 +11,8 @@ from .support import (
     CHAT,
     EVENT_DRIVEN,
     GRACE,
+    MESSAGE_SERVERS,
+    PREFIX_ECHO,
     PROMPT,
     SERVERS,
     TIMEOUT,
@@ -20,6 +22,10 @@ from .support import (
     read_to_end,
     within_grace,
 )
+
+
+# Their clients are cut off when they have not finished in time.
+PATIENT = BLOCKING + PREFIX_ECHO
 
 
 class Signals(Case):
@@ -37,13 +43,13 @@ class Signals(Case):
         self.assertEqual(code, 0)
         self.assertLess(took, PROMPT)
 
-    @each_and_signal(SERVERS + (CHAT,))
+    @each_and_signal((*SERVERS, CHAT, *PREFIX_ECHO, *MESSAGE_SERVERS))
     def test_without_clients(self, number, process, _address):
         since = time.monotonic()
         process.send_signal(number)
         self.assert_ends_promptly(process, since)
 
-    @each_and_signal(SERVERS)
+    @each_and_signal(SERVERS + PREFIX_ECHO)
     def test_after_clients(self, number, process, address):
         for _ in range(5):
             self.assert_still_serves(address)
@@ -51,7 +57,7 @@ class Signals(Case):
         process.send_signal(number)
         self.assert_ends_promptly(process, since)
 
-    @each_and_signal(BLOCKING)
+    @each_and_signal(PATIENT)
     def test_a_client_may_finish(self, number, process, address):
         with self.connect(address) as sock:
             sock.sendall(b"before\n")
@@ -63,13 +69,14 @@ class Signals(Case):
             since = time.monotonic()
         self.assert_ends_promptly(process, since)
 
-    @each_and_signal((*SERVERS, CHAT))
+    @each_and_signal((*SERVERS, CHAT, *PREFIX_ECHO))
     def test_clients_who_stay_hold_no_server_up(self, number, process, address):
         socks = [self.connect(address) for _ in range(20)]
         for sock in socks:
             sock.sendall(b"hello\n")
         # The sequential server answers one of them. The chat welcomes them: an end of that suffices to know that they are in.
-        answered = 1 if "tcp_echo_server" in process.args[0] else len(socks)
+        is_sequential = process.args[0].endswith("/tcp_echo_server") or process.args[-1] == "sequential"
+        answered = 1 if is_sequential else len(socks)
         for sock in socks[:answered]:
             read_exactly(sock, 6)
         since = time.monotonic()
@@ -80,7 +87,17 @@ class Signals(Case):
             with contextlib.suppress(ConnectionResetError):
                 read_to_end(sock)
 
-    @each_and_signal((*BLOCKING, CHAT))
+    @each_and_signal((*SERVERS, CHAT, *PREFIX_ECHO, *MESSAGE_SERVERS))
+    def test_clients_who_say_nothing_hold_no_server_up(self, number, process, address):
+        socks = [self.connect(address) for _ in range(5)]
+        since = time.monotonic()
+        process.send_signal(number)
+        self.assert_ends_promptly(process, since)
+        for sock in socks:
+            with contextlib.suppress(ConnectionResetError):
+                read_to_end(sock)
+
+    @each_and_signal((*PATIENT, CHAT))
     def test_a_client_who_does_not_read_holds_no_server_up(self, number, process, address):
         with self.connect(address) as one, self.connect(address) as other:
             for sock in (one, other):
@@ -92,7 +109,7 @@ class Signals(Case):
             process.send_signal(number)
             self.assert_ends_promptly(process, since)
 
-    @each_and_signal(BLOCKING)
+    @each_and_signal(PATIENT)
     def test_a_second_signal_cuts_an_idle_client_off(self, number, process, address):
         with self.connect(address) as sock:
             sock.sendall(b"before\n")
@@ -106,7 +123,7 @@ class Signals(Case):
             with contextlib.suppress(ConnectionResetError):
                 self.assertEqual(sock.recv(1), b"")
 
-    @each_and_signal(BLOCKING)
+    @each_and_signal(PATIENT)
     def test_clients_who_are_cut_off_are_counted_and_not_complained_of(self, number, process, address):
         with self.connect(address) as sock:
             sock.sendall(b"before\n")
