@@ -17,6 +17,7 @@ from .support import (
     SERVERS,
     TIMEOUT,
     Case,
+    TooLate,
     each_and_signal,
     read_exactly,
     read_to_end,
@@ -41,7 +42,10 @@ class Signals(Case):
         code = process.wait()
         took = time.monotonic() - since
         self.assertEqual(code, 0)
-        self.assertLess(took, PROMPT)
+        # What the grace leaves of it is not much for a busy machine; there it is looked at again.
+        self.assertLess(took, 2 * PROMPT)
+        if took >= PROMPT:
+            raise TooLate
 
     @each_and_signal((*SERVERS, CHAT, *PREFIX_ECHO, *MESSAGE_SERVERS))
     def test_without_clients(self, number, process, _address):
