@@ -11,7 +11,10 @@ from interop_cases.chat import Chat
 from interop_cases.clients import PythonClients
 from interop_cases.datagrams import DatagramMistakes, DatagramPrograms, PythonDatagrams, UdpClientExample
 from interop_cases.echo_client import EchoClient
+from interop_cases.echo_servers import Counting, NobodyReads, OneClient, PrefixEcho, RequestHandler
+from interop_cases.exercises import ThreadsAndTraits
 from interop_cases.many_connections import MultiConnectionClient
+from interop_cases.message_clients import ConversationClient, MessageClient
 from interop_cases.mistakes import Mistakes
 from interop_cases.nonblocking import NonblockingConnect
 from interop_cases.signals import Signals
@@ -19,15 +22,23 @@ from interop_cases.tour import Tour
 
 __all__ = [
     "Chat",
+    "ConversationClient",
+    "Counting",
     "DatagramMistakes",
     "DatagramPrograms",
     "EchoClient",
+    "MessageClient",
     "Mistakes",
     "MultiConnectionClient",
+    "NobodyReads",
     "NonblockingConnect",
+    "OneClient",
+    "PrefixEcho",
     "PythonClients",
     "PythonDatagrams",
+    "RequestHandler",
     "Signals",
+    "ThreadsAndTraits",
     "Tour",
     "UdpClientExample",
 ]

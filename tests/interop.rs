@@ -15,20 +15,27 @@ use std::time::Duration;
 /// For a whole class of tests. Each of them has a shorter watchdog of its own, which says where it hangs.
 const WATCHDOG: Duration = Duration::from_secs(300);
 
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 21] = [
     "tcp_echo_server",
     "threading_echo_server",
     "select_echo_server",
     "multi_connection_server",
     "reactor_echo_server",
     "reactor_chat_server",
+    "prefix_echo_server",
+    "one_client_server",
+    "request_handler_server",
+    "counting_server",
     "tcp_echo_client",
+    "message_client",
+    "conversation_client",
     "multi_connection_client",
     "nonblocking_connect",
     "udp_echo_server",
     "udp_client",
     "udp_request_response",
     "unix_datagram",
+    "threads_and_traits",
     "tour",
 ];
 
@@ -109,6 +116,46 @@ fn pythons_clients_chat() {
 #[test]
 fn the_echo_client_talks_to_pythons_socketserver() {
     run("EchoClient");
+}
+
+#[test]
+fn the_tutorials_clients_are_answered_behind_a_prefix() {
+    run("PrefixEcho");
+}
+
+#[test]
+fn one_client_is_served() {
+    run("OneClient");
+}
+
+#[test]
+fn one_message_on_each_connection_is_answered() {
+    run("RequestHandler");
+}
+
+#[test]
+fn clients_are_counted() {
+    run("Counting");
+}
+
+#[test]
+fn servers_go_on_where_nobody_reads_what_they_say() {
+    run("NobodyReads");
+}
+
+#[test]
+fn the_message_client_talks_to_the_tutorials_servers() {
+    run("MessageClient");
+}
+
+#[test]
+fn the_conversation_client_talks_to_the_tutorials_servers() {
+    run("ConversationClient");
+}
+
+#[test]
+fn threads_and_traits_do_what_pythons_do() {
+    run("ThreadsAndTraits");
 }
 
 #[test]
