@@ -5,6 +5,8 @@
 // Each example is a program of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub(crate) mod app_message;
+
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -42,6 +44,24 @@ pub(crate) fn run_with_address_and_number(
     match (address, number, arguments.next()) {
         (Ok(address), Some(number), None) if !address.starts_with('-') => end(name, program(&address, number.get())),
         _ => wrong_usage(&format!("{name} [ADDRESS [{what}]]    (default {DEFAULT_ADDRESS} {default})")),
+    }
+}
+
+/// Runs a program with a command line of its own kind, of which `usage` tells; `program` returns `None` where it is wrong.
+pub(crate) fn run_with_arguments(
+    name: &str,
+    usage: &str,
+    program: impl FnOnce(&[&str]) -> Option<ExampleResult>,
+) -> ExitCode {
+    let arguments: Result<Vec<String>, _> =
+        std::env::args_os().skip(1).map(|argument| argument.into_string()).collect();
+    let result = arguments.ok().and_then(|arguments| {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        program(&arguments)
+    });
+    match result {
+        Some(result) => end(name, result),
+        None => wrong_usage(&format!("{name} {usage}")),
     }
 }
 
