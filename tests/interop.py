@@ -7,6 +7,7 @@ The programs are looked for in the folder that the environment variable EXAMPLES
 import sys
 import unittest
 
+from interop_cases.application import ApplicationClient, ApplicationMistakes, ApplicationServer, ApplicationSignals
 from interop_cases.chat import Chat
 from interop_cases.clients import PythonClients
 from interop_cases.datagrams import DatagramMistakes, DatagramPrograms, PythonDatagrams, UdpClientExample
@@ -18,6 +19,10 @@ from interop_cases.signals import Signals
 from interop_cases.tour import Tour
 
 __all__ = [
+    "ApplicationClient",
+    "ApplicationMistakes",
+    "ApplicationServer",
+    "ApplicationSignals",
     "Chat",
     "DatagramMistakes",
     "DatagramPrograms",
