@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     common::run_with_address("udp_echo_server", |address| {
         let mut server = UdpServer::builder()
             .max_packet_size(MOST - PREFIX.len())
-            .handle_error(|failure| common::complain(failure))
+            .handle_error(common::complain_of)
             .bind(address, handler_fn(answer))?;
         common::stop_on_signals(server.handle())?;
         common::announce(server.local_addr())?;
