@@ -1,16 +1,17 @@
-//! Answers requests in a protocol of its own, with a header in JSON that says what follows: searches in a small table, and whatever bytes it is sent.
+//! Answers requests in a protocol of its own, with a header in JSON that says what follows: searches in a small table, and whatever
+//! bytes it is sent.
 //!
-//! Shows: a protocol of one's own, length-prefixed, over a `Connection` (`read_frame`, `read_exact`), with a deadline for each request and an
-//! error that ends that request alone.
+//! Shows: a protocol of one's own, length-prefixed, over a `Connection` (`read_frame`, `read_exact`), with a deadline for each
+//! request and an error that ends that request alone.
 //!
 //! Run: `cargo run --example app_server -- 127.0.0.1:10000`, and in another terminal
 //! `cargo run --example app_client -- 127.0.0.1:10000 search morpheus`. The address may be left out.
 //!
-//! Expect: `listening on 127.0.0.1:10000`, then a line for each client that does not keep to the protocol, or takes more than 30 seconds. Ctrl-C or
-//! SIGTERM ends it with exit code 0.
+//! Expect: `listening on 127.0.0.1:10000`, then a line for each client that does not keep to the protocol, or takes more than 30
+//! seconds. Ctrl-C or SIGTERM ends it with exit code 0.
 //!
-//! Python's counterpart: the application server of a well-known socket tutorial, a `Message` class over `selectors`, `struct.unpack(">H", …)` and
-//! `json.loads`, which takes whatever length it is told. Each understands the other's client.
+//! Python's counterpart: the application server of a well-known socket tutorial, a `Message` class over `selectors`,
+//! `struct.unpack(">H", …)` and `json.loads`, which takes whatever length it is told. Each understands the other's client.
 
 mod common;
 
@@ -66,7 +67,7 @@ fn main() -> ExitCode {
         let mut server = ThreadingTcpServer::builder()
             .max_connections(256)
             .request_deadline(Duration::from_secs(30))
-            .handle_error(|failure| common::complain(failure))
+            .handle_error(common::complain_of)
             .bind(address, handler_fn(serve))?;
         common::stop_on_signals(server.handle())?;
         common::announce(server.local_addr())?;

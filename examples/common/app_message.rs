@@ -1,5 +1,5 @@
-//! The messages of `app_server` and `app_client`: the length of a header in two bytes, big-endian; the header, a JSON object in UTF-8; and the
-//! content that it describes.
+//! The messages of `app_server` and `app_client`: the length of a header in two bytes, big-endian; the header, a JSON object in
+//! UTF-8; and the content that it describes.
 //!
 //! | key of the header | what it says |
 //! |---|---|
@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
 
-use serde_json::{json, Map, Value};
+use serde_json::{json, Value};
 use socketserver::framing::LengthPrefix;
 use socketserver::Connection;
 
@@ -75,8 +75,11 @@ struct Header {
 impl Header {
     /// The error is the reason in words.
     fn parse(header: &[u8]) -> Result<Header, String> {
-        let header: Map<String, Value> =
-            serde_json::from_slice(header).map_err(|error| format!("its header is no JSON object: {error}"))?;
+        let header = match serde_json::from_slice(header) {
+            Ok(Value::Object(header)) => header,
+            Ok(_) => return Err("its header is no JSON object".to_owned()),
+            Err(error) => return Err(format!("its header is no JSON object: {error}")),
+        };
         let value = |key| header.get(key).ok_or_else(|| format!("its header lacks {key:?}"));
         let text = |key| value(key)?.as_str().ok_or_else(|| format!("{key:?} in its header is no text"));
         if !matches!(text("byteorder")?, "big" | "little") {

@@ -72,32 +72,22 @@ pub(crate) fn run_with_address_and<T>(
     parse: impl FnOnce(&[String]) -> Option<T>,
     program: impl FnOnce(&str, T) -> ExampleResult,
 ) -> ExitCode {
-    let arguments: Result<Vec<String>, _> =
-        std::env::args_os().skip(1).map(|argument| argument.into_string()).collect();
-    let parsed = match arguments.as_deref() {
-        Ok([]) => parse(&[]).map(|words| (DEFAULT_ADDRESS, words)),
-        Ok([address, words @ ..]) if !address.starts_with('-') => parse(words).map(|words| (address.as_str(), words)),
+    run_with_arguments(name, usage, |arguments| match arguments {
+        [] => parse(&[]).map(|words| program(DEFAULT_ADDRESS, words)),
+        [address, words @ ..] if !address.starts_with('-') => parse(words).map(|words| program(address, words)),
         _ => None,
-    };
-    match parsed {
-        Some((address, words)) => end(name, program(address, words)),
-        None => wrong_usage(&format!("{name} {usage}")),
-    }
+    })
 }
 
-/// Runs a program with a command line of its own kind, of which `usage` tells; `program` returns `None` where it is wrong.
+/// Runs a program with a command line of its own kind: `program` returns `None` where it is wrong, and `usage` says how it should be.
 pub(crate) fn run_with_arguments(
     name: &str,
     usage: &str,
-    program: impl FnOnce(&[&str]) -> Option<ExampleResult>,
+    program: impl FnOnce(&[String]) -> Option<ExampleResult>,
 ) -> ExitCode {
     let arguments: Result<Vec<String>, _> =
         std::env::args_os().skip(1).map(|argument| argument.into_string()).collect();
-    let result = arguments.ok().and_then(|arguments| {
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        program(&arguments)
-    });
-    match result {
+    match arguments.ok().and_then(|arguments| program(&arguments)) {
         Some(result) => end(name, result),
         None => wrong_usage(&format!("{name} {usage}")),
     }
