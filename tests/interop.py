@@ -11,12 +11,14 @@ from interop_cases.application import ApplicationClient, ApplicationMistakes, Ap
 from interop_cases.chat import Chat
 from interop_cases.clients import PythonClients
 from interop_cases.datagrams import DatagramMistakes, DatagramPrograms, PythonDatagrams, UdpClientExample
+from interop_cases.details import DetailMistakes, Names, ReceiveExactly, SocketOptions, Timeouts
 from interop_cases.echo_client import EchoClient
 from interop_cases.many_connections import MultiConnectionClient
 from interop_cases.mistakes import Mistakes
 from interop_cases.nonblocking import NonblockingConnect
 from interop_cases.signals import Signals
 from interop_cases.tour import Tour
+from interop_cases.web import HttpGet, HttpMistakes, HttpServer, HttpSignals
 
 __all__ = [
     "ApplicationClient",
@@ -26,13 +28,22 @@ __all__ = [
     "Chat",
     "DatagramMistakes",
     "DatagramPrograms",
+    "DetailMistakes",
     "EchoClient",
+    "HttpGet",
+    "HttpMistakes",
+    "HttpServer",
+    "HttpSignals",
     "Mistakes",
     "MultiConnectionClient",
+    "Names",
     "NonblockingConnect",
     "PythonClients",
     "PythonDatagrams",
+    "ReceiveExactly",
     "Signals",
+    "SocketOptions",
+    "Timeouts",
     "Tour",
     "UdpClientExample",
 ]
