@@ -19,6 +19,7 @@ mod common;
 use std::borrow::Cow;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use socketserver::framing::FramingError;
@@ -117,10 +118,12 @@ fn read_line(connection: &mut Connection) -> Result<Option<String>, Trouble> {
     Ok(Some(line.strip_suffix('\r').unwrap_or(line).to_owned()))
 }
 
-fn page(path: &str) -> Option<Cow<'static, str>> {
+fn page(path: &str) -> Option<&'static str> {
+    // Written once, not while the time of each client runs.
+    static NUMBERS: OnceLock<String> = OnceLock::new();
     match path.split('?').next() {
-        Some("/") => Some("Hello from a socket server.\n소켓 서버가 인사드립니다.\n".into()),
-        Some("/numbers") => Some((1..=200_000).map(|number| format!("{number}\n")).collect::<String>().into()),
+        Some("/") => Some("Hello from a socket server.\n소켓 서버가 인사드립니다.\n"),
+        Some("/numbers") => Some(NUMBERS.get_or_init(|| (1..=200_000).map(|number| format!("{number}\n")).collect())),
         _ => None,
     }
 }
@@ -134,7 +137,7 @@ fn serve(connection: &mut Connection) -> HandlerResult {
     let (status, body, head_only) = match read_request(connection) {
         Ok(None) => return Ok(()),
         Ok(Some(request)) => match page(&request.path) {
-            Some(page) => (OK, page, request.head_only),
+            Some(page) => (OK, page.into(), request.head_only),
             None => (NOT_FOUND, told(NOT_FOUND), request.head_only),
         },
         Err(Trouble::Status(status)) => (status, told(status), false),

@@ -155,10 +155,10 @@ class HttpServer(Case):
             b"GET / http/1.1\r\nHost: a\r\n\r\n",
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             b"GET / HTTP/1.1\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
-            b"GET / HTTP/1.1\r\n: a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\n: y\r\n\r\n",
             b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\n",
             "안녕하세요\n".encode(),
         ):
