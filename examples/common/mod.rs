@@ -5,6 +5,7 @@
 // Each example is a program of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub(crate) mod app_message;
 pub(crate) mod messages;
 pub(crate) mod text;
 
@@ -71,15 +72,23 @@ pub(crate) fn run_with_address_and<T>(
     parse: impl FnOnce(&[String]) -> Option<T>,
     program: impl FnOnce(&str, T) -> ExampleResult,
 ) -> ExitCode {
+    run_with_arguments(name, usage, |arguments| match arguments {
+        [] => parse(&[]).map(|words| program(DEFAULT_ADDRESS, words)),
+        [address, words @ ..] if !address.starts_with('-') => parse(words).map(|words| program(address, words)),
+        _ => None,
+    })
+}
+
+/// Runs a program with a command line of its own kind: `program` returns `None` where it is wrong, and `usage` says how it should be.
+pub(crate) fn run_with_arguments(
+    name: &str,
+    usage: &str,
+    program: impl FnOnce(&[String]) -> Option<ExampleResult>,
+) -> ExitCode {
     let arguments: Result<Vec<String>, _> =
         std::env::args_os().skip(1).map(|argument| argument.into_string()).collect();
-    let parsed = match arguments.as_deref() {
-        Ok([]) => parse(&[]).map(|words| (DEFAULT_ADDRESS, words)),
-        Ok([address, words @ ..]) if !address.starts_with('-') => parse(words).map(|words| (address.as_str(), words)),
-        _ => None,
-    };
-    match parsed {
-        Some((address, words)) => end(name, program(address, words)),
+    match arguments.ok().and_then(|arguments| program(&arguments)) {
+        Some(result) => end(name, result),
         None => wrong_usage(&format!("{name} {usage}")),
     }
 }

@@ -82,6 +82,14 @@ def words(server):
     return (server,) if isinstance(server, str) else server
 
 
+def run_unread(name, *arguments):
+    """Runs a program whose stdout nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as stdout:
+        return subprocess.run([example(name), *arguments], stdout=stdout, stderr=subprocess.PIPE, timeout=TIMEOUT)
+
+
 def each(servers):
     """Runs the test for each of the servers, with its name, its process and its address."""
 
