@@ -68,7 +68,7 @@ fn main() -> ExitCode {
             .max_connections(1_000)
             .read_timeout(None) // members may listen for as long as they like
             .keepalive(Keepalive::new(KEEPALIVE))
-            .handle_error(|failure| common::complain(failure))
+            .handle_error(common::complain_of)
             .bind(address, Framed::new(LineDecoder::new().max_line(MAX_LINE).strip_cr(true), Member))?;
         common::stop_on_signals(server.handle())?;
         common::announce(server.local_addr())?;

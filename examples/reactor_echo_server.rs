@@ -6,7 +6,7 @@
 //! `cargo run --example multi_connection_client -- 127.0.0.1:10000 1000`. The address may be left out.
 //!
 //! Expect: `listening on 127.0.0.1:10000`, then a line for each client whose connection fails or who says nothing for 5 minutes. Ctrl-C
-//! or SIGTERM ends it with exit code 0: at once, but for clients whose answers are still on their way, who have 10 seconds; a second
+//! or SIGTERM ends it with exit code 0: at once, but for clients whose answers are still on their way, who have 300 ms; a second
 //! Ctrl-C cuts them off.
 //!
 //! Python's counterpart: the echo server in asyncio's documentation, a `Protocol` served by `loop.create_server`.
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             .max_connections(5_000)
             .read_timeout(Duration::from_secs(300))
             .write_buffer_limits(256 * 1024, 64 * 1024)
-            .handle_error(|failure| common::complain(failure))
+            .handle_error(common::complain_of)
             .bind(address, Echo)?;
         common::stop_on_signals(server.handle())?;
         common::announce(server.local_addr())?;

@@ -6,8 +6,8 @@
 //! `cargo run --example tcp_echo_client -- 127.0.0.1:10000`. The address may be left out.
 //!
 //! Expect: `listening on 127.0.0.1:10000`, then silence. A second client connects but is answered only when the first has
-//! gone. Ctrl-C or SIGTERM ends it with exit code 0; a client that is still there has 10 seconds to finish, and a second
-//! Ctrl-C cuts it off.
+//! gone. Ctrl-C or SIGTERM ends it with exit code 0; a client that is still there has 300 ms to finish, and a second Ctrl-C
+//! cuts it off.
 //!
 //! Python's counterpart: `socketserver.TCPServer` with a `BaseRequestHandler` that loops over `self.request.recv` and
 //! `self.request.sendall`.

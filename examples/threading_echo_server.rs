@@ -7,7 +7,7 @@
 //!
 //! Expect: `listening on 127.0.0.1:10000`, then a line for each client that misbehaves: one that sends a line of more than
 //! 64 KiB or bytes that are not UTF-8, or nothing for 5 minutes. Ctrl-C or SIGTERM ends it with exit code 0; clients that
-//! are still there have 10 seconds to finish, and a second Ctrl-C cuts them off.
+//! are still there have 300 ms to finish, and a second Ctrl-C cuts them off.
 //!
 //! Python's counterpart: `socketserver.ThreadingTCPServer` with a `StreamRequestHandler` that loops over `self.rfile` and writes to
 //! `self.wfile`.
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         let mut server = ThreadingTcpServer::builder()
             .max_connections(256)
             .read_timeout(Duration::from_secs(300))
-            .handle_error(|failure| common::complain(failure))
+            .handle_error(common::complain_of)
             .bind(address, Echo)?;
         common::stop_on_signals(server.handle())?;
         common::announce(server.local_addr())?;

@@ -50,6 +50,9 @@
 //! bring either of your own: see [`server`].
 //!
 //! # From Python
+//! The gist; [`porting`] goes through Python's `socketserver`, `selectors`, `socket` and the networking half of `asyncio` word by word, says
+//! what is different, and has programs side by side.
+//!
 //! | Python | here |
 //! |---|---|
 //! | `BaseRequestHandler.setup`, `handle`, `finish` | [`Handler`] |
@@ -134,6 +137,7 @@ pub mod framing;
 mod handler;
 pub mod net;
 mod poller;
+pub mod porting;
 pub mod reactor;
 pub mod server;
 mod socket_listener;

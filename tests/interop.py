@@ -7,27 +7,54 @@ The programs are looked for in the folder that the environment variable EXAMPLES
 import sys
 import unittest
 
+from interop_cases.application import ApplicationClient, ApplicationMistakes, ApplicationServer, ApplicationSignals
 from interop_cases.chat import Chat
 from interop_cases.clients import PythonClients
 from interop_cases.datagrams import DatagramMistakes, DatagramPrograms, PythonDatagrams, UdpClientExample
+from interop_cases.details import DetailMistakes, Names, ReceiveExactly, SocketOptions, Timeouts
 from interop_cases.echo_client import EchoClient
+from interop_cases.echo_servers import Counting, NobodyReads, OneClient, PrefixEcho, RequestHandler
+from interop_cases.exercises import ThreadsAndTraits
 from interop_cases.many_connections import MultiConnectionClient
+from interop_cases.message_clients import ConversationClient, MessageClient
 from interop_cases.mistakes import Mistakes
 from interop_cases.nonblocking import NonblockingConnect
 from interop_cases.signals import Signals
 from interop_cases.tour import Tour
+from interop_cases.web import HttpGet, HttpMistakes, HttpServer, HttpSignals
 
 __all__ = [
+    "ApplicationClient",
+    "ApplicationMistakes",
+    "ApplicationServer",
+    "ApplicationSignals",
     "Chat",
+    "ConversationClient",
+    "Counting",
     "DatagramMistakes",
     "DatagramPrograms",
+    "DetailMistakes",
     "EchoClient",
+    "HttpGet",
+    "HttpMistakes",
+    "HttpServer",
+    "HttpSignals",
+    "MessageClient",
     "Mistakes",
     "MultiConnectionClient",
+    "Names",
+    "NobodyReads",
     "NonblockingConnect",
+    "OneClient",
+    "PrefixEcho",
     "PythonClients",
     "PythonDatagrams",
+    "ReceiveExactly",
+    "RequestHandler",
     "Signals",
+    "SocketOptions",
+    "ThreadsAndTraits",
+    "Timeouts",
     "Tour",
     "UdpClientExample",
 ]

@@ -15,20 +15,35 @@ use std::time::Duration;
 /// For a whole class of tests. Each of them has a shorter watchdog of its own, which says where it hangs.
 const WATCHDOG: Duration = Duration::from_secs(300);
 
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 29] = [
     "tcp_echo_server",
     "threading_echo_server",
     "select_echo_server",
     "multi_connection_server",
     "reactor_echo_server",
     "reactor_chat_server",
+    "prefix_echo_server",
+    "one_client_server",
+    "request_handler_server",
+    "counting_server",
     "tcp_echo_client",
+    "message_client",
+    "conversation_client",
     "multi_connection_client",
     "nonblocking_connect",
     "udp_echo_server",
     "udp_client",
     "udp_request_response",
     "unix_datagram",
+    "threads_and_traits",
+    "app_server",
+    "app_client",
+    "http_server",
+    "http_get",
+    "socket_options",
+    "timeouts",
+    "receive_exactly",
+    "names",
     "tour",
 ];
 
@@ -112,6 +127,46 @@ fn the_echo_client_talks_to_pythons_socketserver() {
 }
 
 #[test]
+fn the_tutorials_clients_are_answered_behind_a_prefix() {
+    run("PrefixEcho");
+}
+
+#[test]
+fn one_client_is_served() {
+    run("OneClient");
+}
+
+#[test]
+fn one_message_on_each_connection_is_answered() {
+    run("RequestHandler");
+}
+
+#[test]
+fn clients_are_counted() {
+    run("Counting");
+}
+
+#[test]
+fn servers_go_on_where_nobody_reads_what_they_say() {
+    run("NobodyReads");
+}
+
+#[test]
+fn the_message_client_talks_to_the_tutorials_servers() {
+    run("MessageClient");
+}
+
+#[test]
+fn the_conversation_client_talks_to_the_tutorials_servers() {
+    run("ConversationClient");
+}
+
+#[test]
+fn threads_and_traits_do_what_pythons_do() {
+    run("ThreadsAndTraits");
+}
+
+#[test]
 fn the_multi_connection_client_talks_to_pythons_socketserver() {
     run("MultiConnectionClient");
 }
@@ -144,6 +199,71 @@ fn mistakes_with_datagrams_get_one_line_and_an_exit_code() {
 #[test]
 fn the_datagram_programs_talk_to_themselves() {
     run("DatagramPrograms");
+}
+
+#[test]
+fn pythons_clients_speak_the_application_protocol() {
+    run("ApplicationServer");
+}
+
+#[test]
+fn the_application_client_talks_to_its_python_twin() {
+    run("ApplicationClient");
+}
+
+#[test]
+fn signals_end_the_application_server() {
+    run("ApplicationSignals");
+}
+
+#[test]
+fn mistakes_with_the_application_programs_get_one_line_and_an_exit_code() {
+    run("ApplicationMistakes");
+}
+
+#[test]
+fn pythons_http_clients_are_answered() {
+    run("HttpServer");
+}
+
+#[test]
+fn http_get_talks_to_pythons_http_server() {
+    run("HttpGet");
+}
+
+#[test]
+fn signals_end_the_http_server() {
+    run("HttpSignals");
+}
+
+#[test]
+fn mistakes_with_the_http_programs_get_one_line_and_an_exit_code() {
+    run("HttpMistakes");
+}
+
+#[test]
+fn the_socket_options_are_those_that_python_sees() {
+    run("SocketOptions");
+}
+
+#[test]
+fn the_timeouts_run_out_on_pythons_servers_too() {
+    run("Timeouts");
+}
+
+#[test]
+fn receive_exactly_receives_from_pythons_servers() {
+    run("ReceiveExactly");
+}
+
+#[test]
+fn the_names_are_those_that_python_finds() {
+    run("Names");
+}
+
+#[test]
+fn mistakes_with_the_small_programs_get_one_line_and_an_exit_code() {
+    run("DetailMistakes");
 }
 
 #[test]

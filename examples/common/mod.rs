@@ -5,6 +5,10 @@
 // Each example is a program of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub(crate) mod app_message;
+pub(crate) mod messages;
+pub(crate) mod text;
+
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -12,7 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use socketserver::reactor::SelectorWaker;
-use socketserver::{ServerHandle, ShutdownReport};
+use socketserver::{Cause, Error, Failure, ServerHandle, ShutdownReport};
 
 pub(crate) type ExampleResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -21,12 +25,10 @@ pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:10000";
 
 /// Runs a program that takes an address, or none.
 pub(crate) fn run_with_address(name: &str, program: impl FnOnce(&str) -> ExampleResult) -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    match (arguments.next().map(|address| address.into_string()), arguments.next()) {
-        (None, None) => end(name, program(DEFAULT_ADDRESS)),
-        (Some(Ok(address)), None) if !address.starts_with('-') => end(name, program(&address)),
-        _ => wrong_usage(&format!("{name} [ADDRESS]    (default {DEFAULT_ADDRESS})")),
-    }
+    let none = |words: &[String]| words.is_empty().then_some(());
+    run_with_address_and(name, &format!("[ADDRESS]    (default {DEFAULT_ADDRESS})"), none, |address, ()| {
+        program(address)
+    })
 }
 
 /// Runs a program that takes an address and a number, called `what`; the number may be left out, or both.
@@ -36,12 +38,58 @@ pub(crate) fn run_with_address_and_number(
     default: NonZeroUsize,
     program: impl FnOnce(&str, usize) -> ExampleResult,
 ) -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.into_string());
-    let address = arguments.next().unwrap_or_else(|| Ok(DEFAULT_ADDRESS.to_owned()));
-    let number = arguments.next().map_or(Some(default), |number| number.ok()?.parse().ok());
-    match (address, number, arguments.next()) {
-        (Ok(address), Some(number), None) if !address.starts_with('-') => end(name, program(&address, number.get())),
-        _ => wrong_usage(&format!("{name} [ADDRESS [{what}]]    (default {DEFAULT_ADDRESS} {default})")),
+    let usage = format!("[ADDRESS [{what}]]    (default {DEFAULT_ADDRESS} {default})");
+    let number = |words: &[String]| match words {
+        [] => Some(default),
+        [number] => number.parse().ok(),
+        _ => None,
+    };
+    run_with_address_and(name, &usage, number, |address, number| program(address, number.get()))
+}
+
+/// Runs a program that takes an address and one of some words, of which the first is the default; the word may be left out, or both.
+pub(crate) fn run_with_address_and_choice<T: Copy>(
+    name: &str,
+    choices: &[(&str, T)],
+    program: impl FnOnce(&str, T) -> ExampleResult,
+) -> ExitCode {
+    let names: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+    let default = names.first().copied().unwrap_or_default();
+    let usage = format!("[ADDRESS [{}]]    (default {DEFAULT_ADDRESS} {default})", names.join("|"));
+    let choice = |words: &[String]| match words {
+        [] => choices.first().map(|(_, choice)| *choice),
+        [chosen] => choices.iter().find(|(word, _)| word == chosen).map(|(_, choice)| *choice),
+        _ => None,
+    };
+    run_with_address_and(name, &usage, choice, program)
+}
+
+/// Runs a program that takes an address and what `parse` makes of the words behind it: `None` where they are wrong. All of them may be
+/// left out.
+pub(crate) fn run_with_address_and<T>(
+    name: &str,
+    usage: &str,
+    parse: impl FnOnce(&[String]) -> Option<T>,
+    program: impl FnOnce(&str, T) -> ExampleResult,
+) -> ExitCode {
+    run_with_arguments(name, usage, |arguments| match arguments {
+        [] => parse(&[]).map(|words| program(DEFAULT_ADDRESS, words)),
+        [address, words @ ..] if !address.starts_with('-') => parse(words).map(|words| program(address, words)),
+        _ => None,
+    })
+}
+
+/// Runs a program with a command line of its own kind: `program` returns `None` where it is wrong, and `usage` says how it should be.
+pub(crate) fn run_with_arguments(
+    name: &str,
+    usage: &str,
+    program: impl FnOnce(&[String]) -> Option<ExampleResult>,
+) -> ExitCode {
+    let arguments: Result<Vec<String>, _> =
+        std::env::args_os().skip(1).map(|argument| argument.into_string()).collect();
+    match arguments.ok().and_then(|arguments| program(&arguments)) {
+        Some(result) => end(name, result),
+        None => wrong_usage(&format!("{name} {usage}")),
     }
 }
 
@@ -73,15 +121,28 @@ pub(crate) fn complain(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Stops the server at Ctrl-C, SIGTERM or SIGHUP: it takes no more clients, and those it has get the drain timeout to finish. The
-/// second signal cuts them off.
+/// For `handle_error`: what has failed, but for those whom a stop has cut off. The farewell counts them.
+pub(crate) fn complain_of(failure: &Failure) {
+    let Cause::Error(error) = failure.cause() else { return complain(failure) };
+    match error.downcast_ref().and_then(Error::of) {
+        Some(Error::Cut { .. }) => {}
+        _ => complain(failure),
+    }
+}
+
+/// What a server's clients get to finish when it is told to stop. Whoever presses Ctrl-C expects the prompt back, and half a second
+/// passes for at once.
+pub(crate) const GRACE: Duration = Duration::from_millis(300);
+
+/// Stops the server at Ctrl-C, SIGTERM or SIGHUP: it takes no more clients, and those it has get [`GRACE`] to finish. The second signal
+/// cuts them off.
 pub(crate) fn stop_on_signals(handle: ServerHandle) -> ExampleResult {
     ctrlc::set_handler(move || {
         if handle.is_shutting_down() {
             handle.shutdown_within(Duration::ZERO);
         } else {
-            handle.shutdown();
-            complain("stopping: clients may finish, for 10 s at most; a second signal stops at once");
+            handle.shutdown_within(GRACE);
+            complain(format_args!("stopping: clients have {GRACE:?} to finish; a second signal stops at once"));
         }
     })?;
     Ok(())
@@ -104,6 +165,11 @@ pub(crate) fn unless_it_would_block(result: io::Result<usize>) -> io::Result<Opt
 /// A line on stdout; an error rather than `println!`'s panic where nobody reads it any more.
 pub(crate) fn say(line: impl Display) -> io::Result<()> {
     writeln!(io::stdout(), "{line}")
+}
+
+/// A line on stdout that nobody has to read: what a server tells of its clients, who are served even where stdout is closed.
+pub(crate) fn tell(line: impl Display) {
+    let _ = say(line);
 }
 
 /// Says where the server listens. Scripts wait for this line, so it must not be held back in a buffer.

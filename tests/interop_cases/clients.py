@@ -14,6 +14,7 @@ from .support import (
     AT_ONCE,
     BY_LINES,
     EVENT_DRIVEN,
+    PREFIX_ECHO,
     SERVERS,
     TEXT,
     TIMEOUT,
@@ -27,22 +28,26 @@ from .support import (
 )
 
 
+# All of them send back what they are sent.
+ECHOES = SERVERS + PREFIX_ECHO
+
+
 class PythonClients(Case):
     """Python's sockets as the clients of the echo servers."""
 
-    @each([name for name in SERVERS if name not in BY_LINES])
+    @each([name for name in ECHOES if name not in BY_LINES])
     def test_every_byte_comes_back(self, _name, _process, address):
         payload = bytes(range(256)) * 3
         self.assertEqual(exchange(self.connect(address), payload), payload)
 
-    @each(SERVERS)
+    @each(ECHOES)
     def test_one_byte_at_a_time(self, _name, _process, address):
         with self.connect(address) as sock:
             for byte in TEXT.encode():
                 sock.send(bytes([byte]))
             self.assertEqual(read_exactly(sock, len(TEXT.encode())), TEXT.encode())
 
-    @each(SERVERS)
+    @each(ECHOES)
     def test_pieces_of_every_size(self, _name, _process, address):
         whole = TEXT.encode() * 3
         with self.connect(address) as sock:
@@ -51,7 +56,7 @@ class PythonClients(Case):
                     sock.sendall(whole[start : start + size])
                 self.assertEqual(read_exactly(sock, len(whole)), whole)
 
-    @each(SERVERS)
+    @each(ECHOES)
     def test_a_character_may_straddle_two_packets(self, name, _process, address):
         whole = TEXT.encode()
         with self.connect(address) as sock:
@@ -65,23 +70,23 @@ class PythonClients(Case):
                 rest = whole if before else whole[split:]
                 self.assertEqual(read_exactly(sock, len(rest)), rest)
 
-    @each(SERVERS)
+    @each(ECHOES)
     def test_a_mebibyte(self, name, _process, address):
         payload = random.Random(2).randbytes(1 << 20) if name not in BY_LINES else lines_of_a_mebibyte()
         self.assertTrue(exchange(self.connect(address), payload) == payload, "the bytes differ")
 
-    @each(SERVERS)
+    @each(ECHOES)
     def test_half_close(self, _name, _process, address):
         with self.connect(address) as sock:
             sock.sendall(TEXT.encode())
             sock.shutdown(socket.SHUT_WR)
             self.assertEqual(read_to_end(sock), TEXT.encode())
 
-    @each(SERVERS)
+    @each(ECHOES)
     def test_a_last_line_without_its_end(self, _name, _process, address):
         self.assertEqual(exchange(self.connect(address), b"one\ntwo"), b"one\ntwo")
 
-    @each(SERVERS)
+    @each(ECHOES)
     def test_clients_that_vanish(self, _name, process, address):
         for unread in (b"half a li", b"x" * 70 + b"\n", b"\n" * 300_000):
             for _ in range(10):
@@ -91,20 +96,20 @@ class PythonClients(Case):
             self.assert_still_serves(address)
         self.assertIsNone(process.poll())
 
-    @each(SERVERS)
+    @each(ECHOES)
     def test_clients_that_say_nothing(self, _name, _process, address):
         for _ in range(20):
             self.connect(address).close()
         self.assert_still_serves(address)
 
-    @each(SERVERS)
+    @each(ECHOES)
     def test_many_clients_one_after_another(self, _name, _process, address):
         for number in range(200):
             line = f"{number}번째\n".encode()
             with self.connect(address) as sock:
                 self.assertEqual(exchange(sock, line), line)
 
-    @each(SERVERS)
+    @each(ECHOES)
     def test_twenty_clients_at_once(self, _name, _process, address):
         # On the sequential server too all are connected; they are answered in turn.
         all_connected = threading.Barrier(20, timeout=TIMEOUT)

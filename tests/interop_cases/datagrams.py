@@ -101,6 +101,30 @@ class PythonDatagrams(DatagramCase):
             sock.sendto(b"Hello, UDP server!", address)
             self.assertEqual(sock.recvfrom(1024), (b"Received: Hello, UDP server!", address))
 
+    def test_acknowledgements(self):
+        process, address = self.start(SERVER, "ack")
+        sock = self.client(address)
+        for message in (b"hello", b"", "안녕하세요".encode(), b"\xff\x00", b"x" * LONGEST, b"ack"):
+            sock.send(message)
+            self.assertEqual(sock.recv(65536), b"ACK")
+        # Those are answers, be it of this server or of the other kind.
+        for answer in (b"ACK", b"Received: hello"):
+            sock.send(answer)
+        sock.send(b"hello")
+        self.assertEqual(sock.recv(65536), b"ACK")
+        # All that it has sent, it has sent before it ends.
+        process.send_signal(signal.SIGTERM)
+        process.wait(TIMEOUT)
+        sock.setblocking(False)
+        with self.assertRaises(BlockingIOError):
+            sock.recv(65536)
+
+    def test_the_word_for_the_answer_may_be_said(self):
+        _process, address = self.start(SERVER, "received")
+        sock = self.client(address)
+        for message in (b"hello", b"ACK"):
+            self.assert_answered(sock, message)
+
     def test_clients_that_have_gone(self):
         _process, address = self.start(SERVER)
         for _ in range(200):
@@ -108,9 +132,11 @@ class PythonDatagrams(DatagramCase):
                 sock.sendto(b"hello", address)
         self.assert_answered(self.client(address), b"still there?")
 
-    @each_and_signal([SERVER])
+    @each_and_signal([SERVER, (SERVER, "ack")])
     def test_signals(self, number, process, address):
-        self.assert_answered(self.client(address), b"hello")
+        sock = self.client(address)
+        sock.send(b"hello")
+        self.assertIn(sock.recv(65536), (b"Received: hello", b"ACK"))
         since = time.monotonic()
         process.send_signal(number)
         self.assertEqual(process.wait(TIMEOUT), 0)
@@ -217,7 +243,7 @@ class DatagramMistakes(DatagramCase):
                 with self.subTest(name=name, arguments=arguments):
                     done = run(name, *arguments)
                     self.assertEqual((done.stdout, done.returncode), (b"", 2))
-                    self.assert_one_line(done.stderr, f"usage: {name} [ADDRESS]")
+                    self.assert_one_line(done.stderr, f"usage: {name} [ADDRESS")
         for name in ("udp_request_response", "unix_datagram"):
             self.assertEqual(run(name, "argument").returncode, 2)
 
@@ -276,8 +302,9 @@ class DatagramPrograms(DatagramCase):
             self.assert_one_line(done.stderr, "Broken pipe")
 
     def test_the_server_and_the_client_here(self):
-        process, (host, port) = self.start(SERVER)
-        done = run(CLIENT, f"{host}:{port}", stdin=TEXT.encode())
-        self.assertEqual((done.stdout, done.stderr, done.returncode), (b"Received: " + TEXT.encode(), b"", 0))
-        process.send_signal(signal.SIGINT)
-        self.assertEqual(process.wait(TIMEOUT), 0)
+        for word, answer in (("received", f"Received: {TEXT}"), ("ack", "ACK\n")):
+            process, (host, port) = self.start(SERVER, word)
+            done = run(CLIENT, f"{host}:{port}", stdin=TEXT.encode())
+            self.assertEqual((done.stdout, done.stderr, done.returncode), (answer.encode(), b"", 0))
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(TIMEOUT), 0)

@@ -2,9 +2,11 @@
 
 import socket
 
-from .support import CHAT, SERVERS, Case, run
+from .support import CHAT, OUTSPOKEN, SERVERS, Case, run
 
-CLIENTS = ("tcp_echo_client", "nonblocking_connect", "multi_connection_client")
+# The clients that take an address, or one and a number, and the one that takes any words behind it.
+CLIENTS = ("tcp_echo_client", "nonblocking_connect", "multi_connection_client", "conversation_client")
+MESSAGE_CLIENT = "message_client"
 
 
 class Mistakes(Case):
@@ -17,12 +19,19 @@ class Mistakes(Case):
                     done = run(name, *arguments)
                     self.assertEqual((done.stdout, done.returncode), (b"", 2))
                     self.assert_one_line(done.stderr, f"usage: {name} [ADDRESS")
+        # What takes a word behind the address, but no other than its own, or two.
+        for name in OUTSPOKEN:
+            for arguments in (["--help"], [b"\xff"], ["127.0.0.1:0", b"\xff"], ["127.0.0.1:0", "", "more"], [""] * 5):
+                with self.subTest(name=name, arguments=arguments):
+                    done = run(name, *arguments)
+                    self.assertEqual((done.stdout, done.returncode), (b"", 2))
+                    self.assert_one_line(done.stderr, f"usage: {name} [ADDRESS [")
         for connections in ("0", "-1", "1.5", "", b"\xff"):
             self.assertEqual(run("multi_connection_client", "127.0.0.1:0", connections).returncode, 2)
         self.assertEqual(run("tour", "argument").returncode, 2)
 
     def test_a_bad_address(self):
-        for name in (*SERVERS, CHAT, *CLIENTS):
+        for name in (*SERVERS, CHAT, *OUTSPOKEN, *CLIENTS, MESSAGE_CLIENT):
             for address in ("", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", ":80"):
                 with self.subTest(name=name, address=address):
                     done = run(name, address)
@@ -32,7 +41,7 @@ class Mistakes(Case):
     def test_a_port_in_use(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             address = "127.0.0.1:{}".format(taken.getsockname()[1])
-            for name in (*SERVERS, CHAT):
+            for name in (*SERVERS, CHAT, *OUTSPOKEN):
                 with self.subTest(name=name):
                     done = run(name, address)
                     self.assertEqual((done.stdout, done.returncode), (b"", 1))
@@ -40,7 +49,7 @@ class Mistakes(Case):
 
     def test_a_server_that_is_not_there(self):
         address = self.refusing()
-        for name in CLIENTS:
+        for name in (*CLIENTS, MESSAGE_CLIENT):
             with self.subTest(name=name):
                 done = run(name, address, stdin=b"hello\n")
                 self.assertEqual((done.stdout, done.returncode), (b"", 1))

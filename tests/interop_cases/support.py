@@ -4,6 +4,7 @@ import contextlib
 import faulthandler
 import functools
 import os
+import queue
 import random
 import re
 import signal
@@ -12,6 +13,7 @@ import socketserver
 import struct
 import subprocess
 import threading
+import time
 import unittest
 
 EXAMPLES = os.environ.get("EXAMPLES") or os.path.join(
@@ -21,8 +23,12 @@ EXAMPLES = os.environ.get("EXAMPLES") or os.path.join(
 # Nothing here takes a second, but the machine may be busy.
 TIMEOUT = 30
 
-# What an example server promises: so long after a signal it has ended.
+# What an example server promises: so long after a signal it has ended, and so long its clients have until it cuts them off.
 PROMPT = 0.5
+GRACE = 0.3
+
+# So often in a row the machine is not too busy for what is to be done in that time.
+TRIES = 10
 
 # One byte, three bytes and four bytes a character.
 TEXT = "hello, 안녕하세요, 🦀\n"
@@ -32,13 +38,32 @@ BLOCKING = ("tcp_echo_server", "threading_echo_server")
 EVENT_DRIVEN = ("select_echo_server", "multi_connection_server", "reactor_echo_server")
 SERVERS = BLOCKING + EVENT_DRIVEN
 
-# All but the one that serves its clients one after another.
-AT_ONCE = ("threading_echo_server", *EVENT_DRIVEN)
+# An echo server too, where its prefix is empty: the program and what follows the address.
+THREADING_PREFIX_ECHO = ("prefix_echo_server", "", "threading")
+SEQUENTIAL_PREFIX_ECHO = ("prefix_echo_server", "", "sequential")
+PREFIX_ECHO = (THREADING_PREFIX_ECHO, SEQUENTIAL_PREFIX_ECHO)
+
+# All but those that serve their clients one after another.
+AT_ONCE = ("threading_echo_server", THREADING_PREFIX_ECHO, *EVENT_DRIVEN)
 
 # What serves lines and not bytes.
 BY_LINES = ("threading_echo_server",)
 
 CHAT = "reactor_chat_server"
+
+# The servers that think in messages.
+MESSAGE_SERVERS = (
+    ("one_client_server", "message"),
+    ("one_client_server", "end"),
+    ("one_client_server", "receive"),
+    ("request_handler_server", "sequential"),
+    ("request_handler_server", "threading"),
+    ("counting_server", "last"),
+    ("counting_server", "forever"),
+)
+
+# Those that print what their clients say. Somebody has to read it, or they stand still when the pipe is full.
+OUTSPOKEN = ("prefix_echo_server", "one_client_server", "request_handler_server", "counting_server")
 
 
 def example(name):
@@ -52,19 +77,48 @@ def run(name, *arguments, stdin=b""):
     return subprocess.run([example(name), *arguments], input=stdin, capture_output=True, timeout=TIMEOUT)
 
 
+def words(server):
+    """A server of the lists above: its name, and its arguments behind the address."""
+    return (server,) if isinstance(server, str) else server
+
+
+def run_unread(name, *arguments):
+    """Runs a program whose stdout nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as stdout:
+        return subprocess.run([example(name), *arguments], stdout=stdout, stderr=subprocess.PIPE, timeout=TIMEOUT)
+
+
 def each(servers):
     """Runs the test for each of the servers, with its name, its process and its address."""
 
     def decorate(test):
         @functools.wraps(test)
         def tests(self):
-            for name in servers:
-                with self.subTest(server=name):
-                    test(self, name, *self.start(name))
+            for server in servers:
+                with self.subTest(server=server):
+                    test(self, words(server)[0], *self.start(*words(server)))
 
         return tests
 
     return decorate
+
+
+class TooLate(Exception):
+    """The machine may have been too busy for what is to be done in so short a time. `each_and_signal` tries it anew."""
+
+
+@contextlib.contextmanager
+def within_grace():
+    """What a stop leaves clients the time for, from the signal on."""
+    since = time.monotonic()
+    try:
+        yield
+    except (AssertionError, EOFError, OSError) as error:
+        if time.monotonic() - since < GRACE:
+            raise
+        raise TooLate from error
 
 
 def each_and_signal(servers):
@@ -74,13 +128,40 @@ def each_and_signal(servers):
         @functools.wraps(test)
         def tests(self):
             for number in (signal.SIGINT, signal.SIGTERM):
-                for name in servers:
-                    with self.subTest(server=name, signal=number):
-                        test(self, number, *self.start(name))
+                for server in servers:
+                    with self.subTest(server=server, signal=number):
+                        for tries in range(1, TRIES + 1):
+                            try:
+                                test(self, number, *self.start(*words(server)))
+                                break
+                            except TooLate:
+                                self.assertLess(tries, TRIES, "the machine is too slow for this")
 
         return tests
 
     return decorate
+
+
+class Said:
+    """The lines that a process prints, read by a thread, so that it never waits for its reader."""
+
+    def __init__(self, stdout):
+        self.lines = queue.SimpleQueue()
+        self.reader = threading.Thread(target=self.read, args=(stdout,), daemon=True)
+        self.reader.start()
+
+    def read(self, stdout):
+        for line in stdout:
+            self.lines.put(line.decode().removesuffix("\n"))
+        self.lines.put(None)
+
+    def line(self):
+        """The next one; None at the end."""
+        return self.lines.get(timeout=TIMEOUT)
+
+    def rest(self):
+        """What is still to come until the process ends."""
+        return list(iter(self.line, None))
 
 
 class Case(unittest.TestCase):
@@ -89,10 +170,20 @@ class Case(unittest.TestCase):
         faulthandler.dump_traceback_later(2 * TIMEOUT, exit=True)
         self.addCleanup(faulthandler.cancel_dump_traceback_later)
 
-    def start(self, name, address="127.0.0.1:0"):
-        """Starts an example server. Returns the process and where it listens."""
+    def start(self, name, *arguments):
+        """Starts an example server. Returns the process and where it listens. What an outspoken one prints is in its `said`."""
+        process, address = self.launch(name, *arguments)
+        if name in OUTSPOKEN:
+            process.said = Said(process.stdout)
+        return process, address
+
+    def launch(self, name, *arguments):
+        """Starts an example server whose stdout is left alone from the second line on."""
         process = subprocess.Popen(
-            [example(name), address], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [example(name), "127.0.0.1:0", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         self.addCleanup(self.end, process)
         line = process.stdout.readline().decode()
@@ -103,6 +194,8 @@ class Case(unittest.TestCase):
     def end(self, process):
         process.kill()
         process.wait()
+        if hasattr(process, "said"):
+            process.said.reader.join()
         process.stdout.close()
         process.stderr.close()
 
@@ -155,6 +248,19 @@ class Case(unittest.TestCase):
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
         return "127.0.0.1:{}".format(full.getsockname()[1])
+
+    def assert_says(self, process, *lines):
+        for line in lines:
+            self.assertEqual(process.said.line(), line)
+
+    def assert_ends(self, process, *stderr):
+        """It ends by itself with exit code 0, having said that on stderr and no more on stdout."""
+        self.assertEqual(process.wait(TIMEOUT), 0)
+        self.assertEqual(process.said.rest(), [])
+        lines = process.stderr.read().decode().splitlines()
+        self.assertEqual(len(lines), len(stderr), lines)
+        for line, part in zip(lines, stderr):
+            self.assertIn(part, line)
 
     def assert_one_line(self, stderr, *parts):
         text = stderr.decode()
