@@ -17,7 +17,7 @@ use std::thread::{scope, JoinHandle};
 use std::time::{Duration, Instant};
 
 use common::{eventually, own_address, receive, watchdog, LONG};
-use lossy::{Dice, Faults, Lossy};
+use lossy::{Dice, Faults, Lossy, MOST_WAYS};
 use socketserver::udp::{RequestId, UdpClientBuilder};
 use socketserver::{Error, Phase, UdpClient};
 
@@ -1108,4 +1108,32 @@ fn the_bad_network_is_as_bad_as_it_says() {
     let mut client = patient().connect(network.address).unwrap();
     client.send(b"?").unwrap();
     assert_eq!((client.recv().unwrap(), client.recv().unwrap()), (b"?".to_vec(), b"?".to_vec()));
+}
+
+/// A client's fresh port may be an old one of another's. That others come and go must not take the answer of such a one.
+#[test]
+fn the_bad_network_keeps_the_ways_that_are_in_use() {
+    let _watchdog = watchdog();
+    let (server, address) = peer();
+    let network = Lossy::before(address, Faults::default(), Faults::default(), 1);
+    let clients: Vec<UdpSocket> = (0..=MOST_WAYS)
+        .map(|_| {
+            let (client, _) = peer();
+            client.connect(network.address).unwrap();
+            client
+        })
+        .collect();
+    let ask = |client: &UdpSocket| {
+        client.send(b"?").unwrap();
+        server.recv_from(&mut [0; 10]).unwrap().1
+    };
+    let (last, others) = clients.split_last().unwrap();
+    let ways: HashSet<SocketAddr> = others.iter().map(ask).collect();
+    assert_eq!(ways.len(), MOST_WAYS);
+    let way = ask(&clients[0]);
+    assert!(ways.contains(&way));
+    assert!(!ways.contains(&ask(last)));
+    server.send_to(b"!", way).unwrap();
+    clients[0].set_read_timeout(Some(LONG)).unwrap();
+    assert_eq!(clients[0].recv(&mut [0; 10]).unwrap(), 1);
 }
