@@ -8,7 +8,7 @@ mod lossy;
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -27,9 +27,9 @@ const SHORT: Duration = Duration::from_millis(20);
 /// What a machine that has other things to do may add to a timeout.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// A socket that answers, or does not.
+/// A socket that answers, or does not. Where no other test's client has been, whose late answers would come here.
 fn peer() -> (UdpSocket, SocketAddr) {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let socket = UdpSocket::bind(own_address()).unwrap();
     let address = socket.local_addr().unwrap();
     (socket, address)
 }
@@ -117,9 +117,9 @@ fn a_request_is_answered() {
 fn every_form_of_an_address_is_taken() {
     let _watchdog = watchdog();
     let peer = Peer::echoing();
-    let port = peer.address.port();
+    let (host, port) = (peer.address.ip().to_string(), peer.address.port());
     let clients = [
-        patient().connect(("127.0.0.1", port)),
+        patient().connect((host.as_str(), port)),
         patient().connect(peer.address.to_string()),
         patient().connect(peer.address.to_string().as_str()),
         patient().connect([peer.address; 2]),
@@ -297,8 +297,8 @@ fn discard(socket: &UdpSocket) -> io::Result<bool> {
 #[test]
 fn a_late_answer_is_never_the_next_requests() {
     let _watchdog = watchdog();
-    const THREADS: u32 = 4;
-    const PAIRS: u32 = 500;
+    const THREADS: u32 = 20;
+    const PAIRS: u32 = 250;
     let ask = || {
         let (peer, address) = peer();
         scope(|scope| {
@@ -387,14 +387,15 @@ fn an_answer_to_an_earlier_attempt_is_never_the_next_requests() {
 #[test]
 fn an_answer_that_comes_twice_is_never_the_next_requests() {
     let _watchdog = watchdog();
-    const REQUESTS: u32 = 1_000;
+    const THREADS: u32 = 20;
+    const REQUESTS: u32 = 10_000;
     let peer = Peer::echoing();
     let late = Faults { doubled: 60, delay: Duration::from_millis(6), ..Faults::default() };
     let network = Lossy::before(peer.address, Faults::default(), late, 11);
     let totals = Mutex::new((0, 0));
     let ask = |thread: u32| {
         let mut client = patient().connect(network.address).unwrap();
-        for number in 0..REQUESTS / 4 {
+        for number in 0..REQUESTS / THREADS / 2 {
             let request = [thread.to_be_bytes(), number.to_be_bytes()].concat();
             assert_eq!(client.request_identified(&request).unwrap(), request);
             assert_eq!(client.request_matching(&request, |answer| answer == request).unwrap(), request);
@@ -403,7 +404,7 @@ fn an_answer_that_comes_twice_is_never_the_next_requests() {
         let mut totals = totals.lock().unwrap();
         *totals = (totals.0 + stats.passed_over, totals.1 + stats.renewed);
     };
-    scope(|scope| (0..4).for_each(|thread| drop(scope.spawn(move || ask(thread)))));
+    scope(|scope| (0..THREADS).for_each(|thread| drop(scope.spawn(move || ask(thread)))));
     let doubled = network.fates.doubled.load(Ordering::Relaxed);
     let (passed_over, renewed) = *totals.lock().unwrap();
     println!("{doubled} came twice; {passed_over} passed over, {renewed} ports renewed");
@@ -836,7 +837,8 @@ fn a_request_that_no_datagram_can_carry_is_refused_before_it_is_sent() {
     assert_eq!(client.stats().sent, 2);
 
     // An IPv4 address written as an IPv6 one is IPv4 on the wire.
-    let mapped = SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), peer.address.port()));
+    let IpAddr::V4(v4) = peer.address.ip() else { unreachable!() };
+    let mapped = SocketAddr::from((v4.to_ipv6_mapped(), peer.address.port()));
     if let Ok(mut client) = patient().connect(mapped) {
         let error = client.request(&more).unwrap_err();
         assert!(matches!(error, Error::TooLarge { limit: 65_507, .. }), "{error:?}");
@@ -1118,7 +1120,7 @@ fn the_bad_network_keeps_the_ways_that_are_in_use() {
     let network = Lossy::before(address, Faults::default(), Faults::default(), 1);
     let clients: Vec<UdpSocket> = (0..=MOST_WAYS)
         .map(|_| {
-            let (client, _) = peer();
+            let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             client.connect(network.address).unwrap();
             client
         })

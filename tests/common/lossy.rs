@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::common::own_address;
 
 /// What happens to the datagrams of one direction.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,13 +48,15 @@ pub struct Lossy {
 impl Lossy {
     pub fn before(server: SocketAddr, there: Faults, back: Faults, seed: u64) -> Self {
         let poll = Poll::new().unwrap();
-        let mut front = loopback();
+        let mut front = UdpSocket::bind(own_address()).unwrap();
         poll.registry().register(&mut front, FRONT, Interest::READABLE).unwrap();
         let waker = Waker::new(poll.registry(), WAKER).unwrap();
         let (address, fates, over) = (front.local_addr().unwrap(), Arc::default(), Arc::default());
+        let own_address = SocketAddr::new(address.ip(), 0);
         let mut network = Network {
             poll,
             front,
+            own_address,
             server,
             ways: HashMap::new(),
             tokens: HashMap::new(),
@@ -95,6 +99,7 @@ type Delayed = (Instant, u64, bool, SocketAddr, Vec<u8>);
 struct Network {
     poll: Poll,
     front: UdpSocket,
+    own_address: SocketAddr,
     server: SocketAddr,
     /// Each client has a socket of its own towards the server, so that the server can tell them apart.
     ways: HashMap<SocketAddr, Way>,
@@ -174,7 +179,8 @@ impl Network {
             }
             let token = Token(self.next_token);
             self.next_token += 1;
-            let mut socket = loopback();
+            // On an address of the proxy's own, where no late answer to somebody else can come before it is connected.
+            let mut socket = UdpSocket::bind(self.own_address).unwrap();
             socket.connect(self.server).unwrap();
             self.poll.registry().register(&mut socket, token, Interest::READABLE).unwrap();
             self.tokens.insert(token, client);
@@ -195,10 +201,6 @@ fn next_of<T>(mut receive: impl FnMut() -> io::Result<T>) -> Option<T> {
             Err(_) => {}
         }
     }
-}
-
-fn loopback() -> UdpSocket {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
 }
 
 /// Sebastiano Vigna's SplitMix64: the same numbers for the same seed.
