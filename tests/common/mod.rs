@@ -65,6 +65,13 @@ pub fn receive<T>(receiver: &Receiver<T>) -> T {
     receiver.recv_timeout(LONG).expect("nothing was sent in time")
 }
 
+/// A sender that handlers can share.
+pub fn shared<T: Send + 'static>() -> (impl Fn(T) + Clone + Send + Sync + 'static, Receiver<T>) {
+    let (sender, receiver) = channel();
+    let sender = Arc::new(Mutex::new(sender));
+    (move |value| drop(sender.lock().unwrap().send(value)), receiver)
+}
+
 /// Something begun at `started` tells of five runs, an interval apart.
 pub fn expect_interval(ran: &Receiver<Instant>, started: Instant, interval: Duration) {
     let mut last = receive(ran);
