@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{eventually, read_byte, receive, shared, watchdog, Kind, Served, LONG};
+use common::{eventually, read_byte, receive, shared, watchdog, Kind, Served, StreamKind, LONG};
 use socket2::{Domain, Socket, Type};
 use socketserver::framing::FramingError;
 use socketserver::{handler_fn, Connection, Error, TcpServer, ThreadingTcpServer};
@@ -190,7 +190,7 @@ fn the_limit_of_a_line_holds_across_read_timeouts() {
         Ok(())
     });
     let builder = ThreadingTcpServer::builder().max_line(LIMIT).read_timeout(Duration::from_millis(20));
-    let served = Served::new(<ThreadingTcpServer as Kind>::bind(builder, handler));
+    let served = ThreadingTcpServer::serve_as(builder, handler);
     let send = |pieces: &[usize]| {
         let mut client = served.connect();
         let mut sent = 0;
@@ -224,7 +224,7 @@ fn the_limit_of_a_line_holds_across_read_timeouts() {
 /// The handler waits for somebody whom the sender has given up, and would wait for ever.
 #[test]
 fn a_request_whose_peer_takes_no_answers_ends_though_its_handler_only_reads() {
-    fn check<K: Kind>() {
+    fn check<K: StreamKind>() {
         let (tell, told) = shared();
         let handler = handler_fn(move |request: &mut Connection| {
             request.set_send_buffer_size(4096)?;
@@ -250,7 +250,7 @@ fn a_request_whose_peer_takes_no_answers_ends_though_its_handler_only_reads() {
 
 #[test]
 fn half_an_answer_does_not_look_like_a_whole_one() {
-    fn check<K: Kind>() {
+    fn check<K: StreamKind>() {
         let (tell, told) = shared();
         let handler = handler_fn(move |request: &mut Connection| {
             request.set_deadline(Duration::from_millis(200))?;

@@ -12,7 +12,7 @@ use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
-use common::{echo, eventually, failures, held, read_all, receive, shared, watchdog, Kind, Served, LONG};
+use common::{echo, eventually, failures, held, read_all, receive, shared, watchdog, Served, StreamKind, LONG};
 use socketserver::server::{AcceptError, Dispatch, Job, Listener, Readiness, Refused, Sequential, Threading};
 use socketserver::{
     handler_fn, Address, Connection, Error, RequestContext, Server, Stage, Stream, TcpServer, ThreadingTcpServer, Wait,
@@ -64,7 +64,7 @@ fn log_everything() {
 
 #[test]
 fn an_error_that_cannot_be_formatted_harms_nobody() {
-    fn check<K: Kind>(hook: bool) {
+    fn check<K: StreamKind>(hook: bool) {
         for panics in [false, true] {
             let handler = handler_fn(move |request: &mut Connection| {
                 let mut byte = [0];
