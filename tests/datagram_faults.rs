@@ -5,10 +5,8 @@
 // Clippy lets tests unwrap, panic and index, but not the functions that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
 #[macro_use]
-#[path = "common/datagrams.rs"]
-mod datagrams;
+mod common;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
@@ -16,8 +14,8 @@ use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
-use common::{eventually, own_address, receive, run, watchdog, Served, LONG};
-use datagrams::{accepted, echo, DatagramKind, Spot};
+use common::datagrams::{DatagramKind, Spot};
+use common::{echo, eventually, own_address, receive, run, watchdog, BuilderOf, Kind, Served, LONG};
 use socket2::{Domain, Protocol, Socket, Type};
 use socketserver::{handler_fn, Datagram, Handled, Handler, ThreadingUdpServer, UdpServer};
 
@@ -87,7 +85,7 @@ fn ten_thousand_clients_that_have_gone_do_not_end_the_server() {
         }
         let served = Served::new((server, spot));
         assert_eq!(served.place.ask(b"still there?"), b"still there?");
-        accepted(&served, 10_001);
+        served.expect_accepted(10_001);
         let stats = served.handle.stats();
         assert_eq!((stats.handler_errors, stats.accept_errors, stats.dropped), (0, 0, 0));
         assert!(served.stop().is_clean());
@@ -111,7 +109,7 @@ fn unix_clients_that_have_gone_are_errors_of_their_requests_alone() {
         }
         let served = Served::new((server, spot));
         assert_eq!(served.place.ask(b"still there?"), b"still there?");
-        accepted(&served, 201);
+        served.expect_accepted(201);
         assert_eq!(served.handle.stats().handler_errors, 200);
         served.stop();
     }
@@ -193,7 +191,7 @@ fn a_flood_of_failing_requests_is_not_a_flood_of_lines() {
 }
 
 /// A server whose handlers wait until the sender that belongs to it has been dropped.
-fn slow<K: DatagramKind>(builder: datagrams::BuilderOf<K>) -> (Served<Spot>, Sender<()>) {
+fn slow<K: DatagramKind>(builder: BuilderOf<K>) -> (Served<Spot>, Sender<()>) {
     let (release, held) = channel::<()>();
     let held = Arc::new(Mutex::new(held));
     let handler = handler_fn(move |_: &mut Datagram| {
@@ -204,7 +202,7 @@ fn slow<K: DatagramKind>(builder: datagrams::BuilderOf<K>) -> (Served<Spot>, Sen
 }
 
 /// U9: what a burst of so many came to, with a handler as slow as the burst is long: served, dropped, lost by the system.
-fn burst<K: DatagramKind>(builder: datagrams::BuilderOf<K>, count: u64) -> (u64, u64, u64) {
+fn burst<K: DatagramKind>(builder: BuilderOf<K>, count: u64) -> (u64, u64, u64) {
     let (served, release) = slow::<K>(builder);
     let client = served.place.client();
     (0..count).for_each(|_| client.send(&[b'x'; 64]));
@@ -290,11 +288,11 @@ fn two_servers_made_to_face_each_other_fall_silent() {
     for question in ["ask this", "nonsense", "", "answer that"] {
         forger.send_to(question.as_bytes(), udp(&first.place)).unwrap();
     }
-    accepted(&first, 4);
+    first.expect_accepted(4);
     eventually("the one answer has come", || second.handle.stats().accepted == 1);
     std::thread::sleep(Duration::from_secs(1));
-    accepted(&first, 4);
-    accepted(&second, 1);
+    first.expect_accepted(4);
+    second.expect_accepted(1);
     first.stop();
     second.stop();
 }
@@ -336,7 +334,7 @@ fn a_forged_sender_of_port_0_is_dropped_and_counted() {
         // Which is not so for any other port.
         forge(forged(9), server, b"x");
         assert_eq!(receive(&peers), forged(9).into());
-        accepted(&served, 1);
+        served.expect_accepted(1);
         assert_eq!(served.handle.stats().dropped, 100);
         served.stop();
     }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use common::{echo, eventually, failures, own_address, read_byte, receive, watchdog, Kind, Place, Served};
+use common::{echo, eventually, failures, own_address, read_byte, receive, watchdog, Kind, Place, Served, StreamKind};
 use socketserver::{
     handler_fn, tcp, Connection, Overload, TcpServer, ThreadingTcpServer, ThreadingUnixStreamServer, UdpClient,
     UnixStreamServer,
@@ -57,7 +57,7 @@ fn a_bind_that_fails_leaks_nothing() {
     });
 }
 
-fn every_state<K: Kind>() {
+fn every_state<K: StreamKind>() {
     balanced(|| {
         // Never started; stopped and never started; served and stopped; dropped while it runs.
         drop(K::bind(K::builder(), echo()));
@@ -121,7 +121,7 @@ fn a_kept_writer_keeps_no_descriptor() {
 
 #[test]
 fn errors_panics_and_rejections_leak_nothing() {
-    fn check<K: Kind>() {
+    fn check<K: StreamKind>() {
         balanced(|| {
             let (handle_error, told) = failures();
             let builder = K::builder().verify_request(|_| panic!("cannot say")).handle_error(handle_error);
@@ -151,7 +151,7 @@ fn errors_panics_and_rejections_leak_nothing() {
             Ok(())
         });
         let builder = ThreadingTcpServer::builder().max_connections(1).overload(Overload::Reject(b"-"));
-        let served = Served::new(<ThreadingTcpServer as Kind>::bind(builder, handler));
+        let served = ThreadingTcpServer::serve_as(builder, handler);
         let mut first = served.connect();
         assert_eq!(read_byte(&mut first), Some(b'+'));
         for _ in 0..100 {
@@ -171,7 +171,7 @@ fn a_cut_request_leaks_nothing() {
             Ok(())
         });
         let builder = ThreadingTcpServer::builder().drain_timeout(Duration::ZERO);
-        let served = Served::new(<ThreadingTcpServer as Kind>::bind(builder, handler));
+        let served = ThreadingTcpServer::serve_as(builder, handler);
         let mut clients: Vec<_> = (0..10).map(|_| served.connect()).collect();
         for client in &mut clients {
             assert_eq!(read_byte(client), Some(b'+'));
