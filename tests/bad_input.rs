@@ -10,22 +10,25 @@ use std::io::{self, BufRead, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use common::{echo, failures, pair, read_byte, receive, watchdog, BuilderOf, Served, StreamKind};
+use common::{echo, failures, pair, read_byte, receive, watchdog, BuilderOf, ComposedKind, Served, StreamKind};
 use socketserver::framing::LengthPrefix;
 use socketserver::{
     handler_fn, Connection, Error, Keepalive, Overload, TcpServer, ThreadingTcpServer, UnixStreamServer,
 };
 
 every_stream_kind! {
-    zero_is_no_timeout
     zero_connections_are_no_server
     a_line_past_its_limit_ends_the_request
     a_frame_past_its_limit_ends_the_request
     bytes_that_are_not_utf_8_end_in_an_error
+}
+
+composed_stream_kinds! {
+    zero_is_no_timeout
     enormous_settings_are_taken
 }
 
-threading_stream_kinds! {
+side_by_side_stream_kinds! {
     more_than_8000_connections_are_refused
 }
 
@@ -49,7 +52,7 @@ fn bind<K: StreamKind>(builder: BuilderOf<K>) -> socketserver::Result<()> {
     K::try_bind(builder, echo()).map(drop)
 }
 
-fn zero_is_no_timeout<K: StreamKind>() {
+fn zero_is_no_timeout<K: StreamKind + ComposedKind>() {
     let zero = Duration::ZERO;
     let builders = [
         ("read_timeout", K::builder().read_timeout(zero)),
@@ -87,7 +90,7 @@ fn more_than_8000_connections_are_refused<K: StreamKind>() {
     bind::<K>(K::builder().max_connections(8000)).unwrap();
 }
 
-fn enormous_settings_are_taken<K: StreamKind>() {
+fn enormous_settings_are_taken<K: StreamKind + ComposedKind>() {
     let long = Duration::MAX;
     let builder = K::builder()
         .read_timeout(long)

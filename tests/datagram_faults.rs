@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use common::datagrams::{DatagramKind, Spot};
-use common::{echo, eventually, own_address, receive, run, watchdog, BuilderOf, Kind, Served, LONG};
+use common::{BuilderOf, ComposedKind, echo, eventually, Kind, LONG, own_address, receive, run, Served, watchdog};
 use socket2::{Domain, Protocol, Socket, Type};
 use socketserver::{handler_fn, Datagram, Handled, Handler, ThreadingUdpServer, UdpServer};
 
@@ -74,7 +74,7 @@ fn assert_logged_at_most_once_a_second(what: &str) {
 /// U5: an answer to a port that nobody is bound to. On a socket that is not connected the system says nothing of it.
 #[test]
 fn ten_thousand_clients_that_have_gone_do_not_end_the_server() {
-    fn check<K: DatagramKind>() {
+    fn check<K: DatagramKind + ComposedKind>() {
         let (mut server, spot) = K::bind(K::builder(), echo());
         for _ in 0..2_500 {
             // Four that have gone before any is answered.
@@ -97,7 +97,7 @@ fn ten_thousand_clients_that_have_gone_do_not_end_the_server() {
 /// The same on a Unix socket, where the answer fails.
 #[test]
 fn unix_clients_that_have_gone_are_errors_of_their_requests_alone() {
-    fn check<K: DatagramKind>() {
+    fn check<K: DatagramKind + ComposedKind>() {
         let (handle_error, told) = common::failures();
         let (mut server, spot) = K::bind(K::builder().handle_error(handle_error), echo());
         for _ in 0..200 {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::datagrams::{Client, DatagramKind, Spot};
-use common::{echo, eventually, held, receive, BuilderOf, Kind, Served, LONG};
+use common::{BuilderOf, ComposedKind, echo, eventually, held, Kind, LONG, receive, Served, Serves};
 #[cfg(target_os = "linux")]
 use socket2::{Domain, Socket, Type};
 use socketserver::server::Threading;
@@ -417,7 +417,7 @@ fn the_queue_at_a_stop_fills_free_places_first<K: DatagramKind>() {
 }
 
 /// It serves one request a call, and what it does not serve is still there for the next.
-fn handle_request_at_the_ceiling_leaves_datagrams_where_they_are<K: DatagramKind>() {
+fn handle_request_at_the_ceiling_leaves_datagrams_where_they_are<K: DatagramKind + ComposedKind>() {
     let (handler, seen, release) = one_by_one();
     let (mut server, spot) = K::bind(K::builder().max_connections(1).timeout(Duration::from_millis(20)), handler);
     let client = spot.client();

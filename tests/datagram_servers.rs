@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use common::datagrams::{DatagramKind, Spot};
-use common::{echo, eventually, held, receive, Reach, Served};
+use common::{echo, eventually, held, receive, Reach, Served, Serves};
 use socketserver::{handler_fn, Datagram, Error};
 
 every_datagram_kind! {

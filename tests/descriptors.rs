@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use common::{echo, eventually, failures, own_address, read_byte, receive, watchdog, Kind, Place, Served, StreamKind};
+use common::{
+    echo, eventually, failures, own_address, read_byte, receive, watchdog, Kind, Place, Served, Serves, StreamKind,
+};
 use socketserver::{
     handler_fn, tcp, Connection, Overload, TcpServer, ThreadingTcpServer, ThreadingUnixStreamServer, UdpClient,
     UnixStreamServer,

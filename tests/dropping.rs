@@ -11,7 +11,9 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{echo, eventually, held, read_byte, receive, run, Caller, Kind, Reach, StreamKind, Talk};
+use common::{
+    echo, eventually, held, read_byte, receive, run, Caller, ComposedKind, Kind, Reach, Serves, StreamKind, Talk,
+};
 use socketserver::{handler_fn, Connection, Error, Handled};
 
 every_kind! {
@@ -167,7 +169,7 @@ fn by_its_own_handler<K: Kind>() {
     place.closes();
 }
 
-fn with_requests_that_handle_request_gave_to_threads<K: Kind>() {
+fn with_requests_that_handle_request_gave_to_threads<K: ComposedKind>() {
     let (handler, release) = held();
     let (mut server, place) = K::bind(K::builder().drain_timeout(None), handler);
     let mut client = place.call(b"x");
@@ -185,7 +187,7 @@ fn with_requests_that_handle_request_gave_to_threads<K: Kind>() {
 /// And they are cut at the deadline, as in any other stop.
 #[test]
 fn a_dropped_server_drains_with_its_deadline() {
-    fn check<K: StreamKind>() {
+    fn check<K: StreamKind + ComposedKind>() {
         let (sender, ended) = channel();
         let handler = handler_fn(move |request: &mut Connection| Ok(sender.send(request.read(&mut [0]))?));
         let (mut server, place) = K::bind(K::builder().drain_timeout(Duration::from_millis(20)), handler);

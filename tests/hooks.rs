@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{
-    echo, eventually, expect_interval, failures, held, read_all, read_byte, receive, shared, Caller, Kind, Reach,
-    Served, ServerOf, StreamKind,
+    echo, eventually, expect_interval, failures, held, read_all, read_byte, receive, shared, Caller, ComposedKind,
+    Kind, Reach, Served, ServerOf, Serves, StreamKind,
 };
 use socket2::Socket;
 use socketserver::server::Cause;
@@ -26,6 +26,9 @@ every_kind! {
     service_actions_run_at_their_interval
     a_panic_in_service_actions_harms_nobody
     service_actions_can_shut_the_server_down
+}
+
+composed_kinds! {
     handle_request_serves_one
     handle_request_times_out
     handle_request_with_a_timeout_of_zero_looks_once
@@ -125,7 +128,7 @@ fn service_actions_can_shut_the_server_down<K: Kind>() {
     assert!(place.is_closed());
 }
 
-fn handle_request_serves_one<K: Kind>() {
+fn handle_request_serves_one<K: ComposedKind>() {
     let (mut server, place) = K::bind(K::builder(), echo());
     let mut clients: Vec<_> = (1..4u8).map(|number| (number, place.call(&[number]))).collect();
     for (number, client) in &mut clients {
@@ -140,7 +143,7 @@ fn handle_request_serves_one<K: Kind>() {
     served.stop();
 }
 
-fn timing_out<K: Kind>(timeout: Duration) {
+fn timing_out<K: ComposedKind>(timeout: Duration) {
     let count = Arc::new(AtomicUsize::new(0));
     let hook = Arc::clone(&count);
     let builder = K::builder().timeout(timeout).handle_timeout(move |_| {
@@ -157,15 +160,15 @@ fn timing_out<K: Kind>(timeout: Duration) {
     assert_eq!(client.answer(), b"x");
 }
 
-fn handle_request_times_out<K: Kind>() {
+fn handle_request_times_out<K: ComposedKind>() {
     timing_out::<K>(Duration::from_millis(30));
 }
 
-fn handle_request_with_a_timeout_of_zero_looks_once<K: Kind>() {
+fn handle_request_with_a_timeout_of_zero_looks_once<K: ComposedKind>() {
     timing_out::<K>(Duration::ZERO);
 }
 
-fn handle_request_ends_at_a_shutdown<K: Kind>() {
+fn handle_request_ends_at_a_shutdown<K: ComposedKind>() {
     let (mut server, _place) = K::bind(K::builder(), echo());
     let handle = server.handle();
     let (sender, outcome) = channel();
@@ -178,7 +181,7 @@ fn handle_request_ends_at_a_shutdown<K: Kind>() {
     assert!(matches!(waiting.join().unwrap().unwrap(), Handled::ShutDown));
 }
 
-fn a_panic_in_handle_timeout_harms_nobody<K: Kind>() {
+fn a_panic_in_handle_timeout_harms_nobody<K: ComposedKind>() {
     let (handle_error, told) = failures();
     let builder = K::builder()
         .timeout(Duration::from_millis(1))
@@ -212,7 +215,7 @@ fn a_peer_that_resets_harms_nobody<K: StreamKind>() {
     assert_eq!(told.try_iter().count(), 0);
 }
 
-fn handle_request_turns_away_who_is_not_verified<K: Kind>() {
+fn handle_request_turns_away_who_is_not_verified<K: ComposedKind>() {
     let (mut server, place) = K::bind(K::builder().verify_request(|_| false), echo());
     let mut client = place.call(b"x");
     let handled = server.handle_request().unwrap();
@@ -224,7 +227,7 @@ fn handle_request_turns_away_who_is_not_verified<K: Kind>() {
     client.hears_nothing();
 }
 
-fn handle_request_turns_away_at_the_ceiling<K: StreamKind>() {
+fn handle_request_turns_away_at_the_ceiling<K: StreamKind + ComposedKind>() {
     let (handler, release) = held();
     let builder = K::builder().max_connections(1).overload(Overload::Reject(b"full\n"));
     let (mut server, place) = K::bind(builder, handler);

@@ -9,7 +9,7 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use common::{eventually, Caller, Kind, Reach, ServerOf, Talk, LONG};
+use common::{eventually, Caller, ComposedKind, Kind, Reach, ServerOf, Serves, Talk, LONG};
 use socketserver::{handler_fn, Error, Handled, Handler, Running, ServerHandle};
 
 /// In all, over all kinds. `INTERLEAVINGS_SEED` repeats a run, as far as the scheduler lets it.
@@ -78,7 +78,7 @@ fn disturb(handle: ServerHandle, place: &impl Reach, mut random: Random) {
 }
 
 /// What the owner does. Each way ends by itself or by the last shutdown.
-fn own<K: Kind>(mut server: ServerOf<K>, mut random: Random) {
+fn own<K: ComposedKind>(mut server: ServerOf<K>, mut random: Random) {
     match random.below(6) {
         0 => drop(server),
         1 => match server.handle_request() {
@@ -148,7 +148,7 @@ impl Worker {
     }
 }
 
-fn interleavings<K: Kind>() {
+fn interleavings<K: ComposedKind>() {
     let seed = seed();
     println!("INTERLEAVINGS_SEED={seed}");
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
@@ -186,6 +186,6 @@ fn interleavings<K: Kind>() {
     }
 }
 
-every_kind! {
+composed_kinds! {
     interleavings
 }

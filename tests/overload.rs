@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use common::{
     echo, eventually, failures, held, read_all, read_byte, receive, run, within_patience, Kind, Place, Reach, Served,
-    StreamKind, LONG,
+    Serves, StreamKind, LONG,
 };
 use socket2::{Domain, Socket, Type};
 use socketserver::{handler_fn, Connection, Overload};
 
-threading_stream_kinds! {
+side_by_side_stream_kinds! {
     the_ceiling_is_exact
     whoever_waits_is_served_when_a_place_is_free
     a_rejected_client_is_told

@@ -12,10 +12,7 @@ use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{
-    echo, failures, held, read_all, read_byte, receive, shared, BuilderOf, Caller, Kind, Place, Reach, Served,
-    StreamKind, Talk,
-};
+use common::{BuilderOf, Caller, ComposedKind, echo, failures, held, Kind, Place, Reach, read_all, read_byte, receive, Served, Serves, shared, StreamKind, Talk};
 use socketserver::server::{Builder, Listener, Threading};
 use socketserver::{handler_fn, Address, Connection, Handler, HandlerResult};
 
@@ -23,13 +20,16 @@ every_kind! {
     echoes_to_three_clients_in_turn
     shutdown_right_after_the_start
     close_immediately
-    a_closed_server_is_gone
     an_error_is_handled_once
     a_panic_is_handled_once
     setup_and_finish_run_in_pythons_order
     a_request_that_is_not_verified_is_not_served
     a_request_knows_its_ends_and_its_server
     a_stop_takes_effect_at_once
+}
+
+composed_kinds! {
+    a_closed_server_is_gone
 }
 
 every_stream_kind! {
@@ -48,7 +48,7 @@ threading_kinds! {
 /// Python: `test_TCPServer` and its eleven siblings, `test_UDPServer` and its five.
 fn echoes_to_three_clients_in_turn<K: Kind>() {
     let (server, place) = K::bind(K::builder(), echo());
-    let address: Address = server.local_addr().into();
+    let address = server.handle().local_addr();
     assert_eq!(address, place.address());
     if let Some(address) = address.as_socket_addr() {
         assert_ne!(address.port(), 0);
@@ -83,7 +83,7 @@ fn close_immediately<K: Kind>() {
 }
 
 /// Python: `test_context_manager`.
-fn a_closed_server_is_gone<K: Kind>() {
+fn a_closed_server_is_gone<K: ComposedKind>() {
     let (mut server, place) = K::bind(K::builder(), echo());
     let mut client = place.call(b"x");
     server.handle_request().unwrap();
@@ -330,7 +330,7 @@ fn threads_are_reused<K: Kind>() {
     served.stop();
 }
 
-fn idle_threads_are_reaped<K: Kind<Dispatch = Threading>>() {
+fn idle_threads_are_reaped<K: ComposedKind<Strategy = Threading>>() {
     let (sender, ended) = channel();
     let builder = K::builder().idle_thread_timeout(Duration::from_millis(10));
     let served = K::serve_as(builder, telling_of_the_end(sender));
@@ -341,7 +341,7 @@ fn idle_threads_are_reaped<K: Kind<Dispatch = Threading>>() {
     served.stop();
 }
 
-fn threads_end_with_the_server<K: Kind<Dispatch = Threading>>() {
+fn threads_end_with_the_server<K: ComposedKind<Strategy = Threading>>() {
     let (sender, ended) = channel();
     let builder = K::builder().idle_thread_timeout(Duration::from_secs(600));
     let served = K::serve_as(builder, telling_of_the_end(sender));
@@ -367,7 +367,7 @@ fn the_builder_of_each_kind_is_the_same_builder() {
     fn settings<L: Listener>(builder: Builder<L, Threading>) -> Builder<L, Threading> {
         builder.max_connections(7).drain_timeout(None).stack_size(256 * 1024)
     }
-    fn check<K: Kind<Dispatch = Threading>>() {
+    fn check<K: ComposedKind<Strategy = Threading>>() {
         let builder: BuilderOf<K> = settings(K::builder());
         let served = K::serve_as(builder, echo());
         assert_eq!(served.place.ask(b"x"), b"x");

@@ -11,20 +11,26 @@ use std::sync::mpsc::{channel, Receiver};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{echo, eventually, failures, held, read_byte, receive, Caller, Kind, Reach, StreamKind, Talk, LONG};
+use common::{
+    echo, eventually, failures, held, read_byte, receive, Caller, ComposedKind, Kind, Reach, Serves, StreamKind, Talk,
+    LONG,
+};
 use socketserver::{handler_fn, Connection, Error, Handler};
 
 const SHORT: Duration = Duration::from_millis(50);
 
 every_kind! {
     a_stop_before_the_start_makes_it_return_at_once
-    a_server_serves_once
     shutdown_is_idempotent_from_many_threads
     a_handler_can_shut_its_server_down
     a_handler_sees_that_a_shutdown_is_under_way
     a_request_under_way_is_served_to_its_end
     join_returns_although_a_handler_computes_on
     a_request_that_is_not_blocked_on_is_left_alone
+}
+
+composed_kinds! {
+    a_server_serves_once
 }
 
 every_stream_kind! {
@@ -37,7 +43,7 @@ every_stream_kind! {
     the_listener_is_closed_while_the_drain_goes_on
 }
 
-threading_stream_kinds! {
+side_by_side_stream_kinds! {
     a_report_counts_who_drained_and_who_was_cut
 }
 
@@ -54,7 +60,7 @@ fn a_stop_before_the_start_makes_it_return_at_once<K: Kind>() {
     assert!(place.is_closed());
 }
 
-fn a_server_serves_once<K: Kind>() {
+fn a_server_serves_once<K: ComposedKind>() {
     let (mut server, _place) = K::bind(K::builder(), echo());
     let address = server.local_addr().to_string();
     server.handle().shutdown();

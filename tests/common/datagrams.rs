@@ -214,7 +214,16 @@ impl<D: Dispatch + Default + Debug> Kind for Server<UdpListener, D> {
     type Request = Datagram;
     type Listener = UdpListener;
     type Dispatch = D;
+    type Server = Self;
     type Place = Spot;
+
+    fn builder() -> BuilderOf<Self> {
+        Self::builder()
+    }
+
+    fn is_threading() -> bool {
+        !D::default().runs_inline()
+    }
 
     fn try_bind<H: Handler<Datagram> + Clone>(
         builder: BuilderOf<Self>,
@@ -231,7 +240,16 @@ impl<D: Dispatch + Default + Debug> Kind for Server<socketserver::unix::UnixData
     type Request = Datagram;
     type Listener = socketserver::unix::UnixDatagramListener;
     type Dispatch = D;
+    type Server = Self;
     type Place = Spot;
+
+    fn builder() -> BuilderOf<Self> {
+        Self::builder()
+    }
+
+    fn is_threading() -> bool {
+        !D::default().runs_inline()
+    }
 
     fn try_bind<H: Handler<Datagram> + Clone>(
         builder: BuilderOf<Self>,

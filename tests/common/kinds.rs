@@ -10,8 +10,8 @@ use std::io::{self, BufRead};
 use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex};
 
-use socketserver::server::{Builder, Dispatch, Listener, Request};
-use socketserver::{handler_fn, Address, Handler, HandlerResult, Server, ServerHandle};
+use socketserver::server::{Builder, Dispatch, Listener, Request, RunsHandlers};
+use socketserver::{handler_fn, Address, Handler, HandlerResult, Running, Server, ServerHandle, ShutdownReport};
 
 use super::{eventually, Served, LONG};
 
@@ -19,26 +19,24 @@ use super::{eventually, Served, LONG};
 pub trait Kind: 'static {
     type Request: Talk;
     type Listener: Listener<Request = Self::Request>;
-    type Dispatch: Dispatch + Default + Debug;
+    /// Who runs the handlers.
+    type Dispatch: RunsHandlers;
+    type Server: Serves;
     type Place: Reach;
+
+    fn builder() -> BuilderOf<Self>;
+
+    /// Whether requests are served side by side.
+    fn is_threading() -> bool;
 
     /// Where nobody else is.
     fn try_bind<H: Handler<Self::Request> + Clone>(
         builder: BuilderOf<Self>,
         handler: H,
-    ) -> socketserver::Result<(ServerOf<Self>, Self::Place)>;
+    ) -> socketserver::Result<(Self::Server, Self::Place)>;
 
-    fn bind<H: Handler<Self::Request> + Clone>(builder: BuilderOf<Self>, handler: H) -> (ServerOf<Self>, Self::Place) {
+    fn bind<H: Handler<Self::Request> + Clone>(builder: BuilderOf<Self>, handler: H) -> (Self::Server, Self::Place) {
         Self::try_bind(builder, handler).unwrap()
-    }
-
-    fn builder() -> BuilderOf<Self> {
-        ServerOf::<Self>::builder()
-    }
-
-    /// Whether requests are served side by side.
-    fn is_threading() -> bool {
-        !Self::Dispatch::default().runs_inline()
     }
 
     /// With the defaults.
@@ -52,7 +50,47 @@ pub trait Kind: 'static {
 }
 
 pub type BuilderOf<K> = Builder<<K as Kind>::Listener, <K as Kind>::Dispatch>;
-pub type ServerOf<K> = Server<<K as Kind>::Listener, <K as Kind>::Dispatch>;
+
+/// A kind of server that is composed of a listener and a dispatch strategy, and so can serve one request at a time.
+pub trait ComposedKind: Kind<Dispatch = <Self as ComposedKind>::Strategy, Server = ServerOf<Self>> {
+    type Strategy: Dispatch + Default + Debug;
+}
+
+pub type ServerOf<K> = Server<<K as Kind>::Listener, <K as ComposedKind>::Strategy>;
+
+impl<L: Listener, D: Dispatch + Default + Debug> ComposedKind for Server<L, D>
+where
+    Self: Kind<Listener = L, Dispatch = D, Server = Self>,
+{
+    type Strategy = D;
+}
+
+/// What is done with every server.
+pub trait Serves: Debug + Send + Sized + 'static {
+    type Addr: Clone + Send;
+
+    fn handle(&self) -> ServerHandle;
+
+    fn serve_forever(&mut self) -> socketserver::Result<ShutdownReport>;
+
+    fn spawn(self) -> socketserver::Result<Running<Self::Addr>>;
+}
+
+impl<L: Listener, D: Dispatch> Serves for Server<L, D> {
+    type Addr = L::Addr;
+
+    fn handle(&self) -> ServerHandle {
+        Server::handle(self)
+    }
+
+    fn serve_forever(&mut self) -> socketserver::Result<ShutdownReport> {
+        Server::serve_forever(self)
+    }
+
+    fn spawn(self) -> socketserver::Result<Running<L::Addr>> {
+        Server::spawn(self)
+    }
+}
 
 /// A request, as far as it does not matter whether it is a connection or a datagram.
 pub trait Talk: Request + BufRead + Sized {
@@ -149,23 +187,32 @@ pub fn held<R: Talk>() -> (impl Handler<R> + Clone, Sender<()>) {
     let held = Arc::new(Mutex::new(held));
     let handler = handler_fn(move |request: &mut R| {
         request.say(b"+")?;
-        let _ = held.lock().unwrap().recv_timeout(LONG);
+        let held = Arc::clone(&held);
+        block(move || drop(held.lock().unwrap().recv_timeout(LONG)));
         Ok(())
     });
     (handler, release)
 }
 
+/// Runs what blocks, for as long as it takes, without holding up others where handlers share a thread.
+pub fn block<T: Send + 'static>(code: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    #[cfg(feature = "coroutine")]
+    return socketserver::coroutine::unblock(code).ok();
+    #[cfg(not(feature = "coroutine"))]
+    Some(code())
+}
+
 /// Makes of each generic test one for each of the kinds.
 macro_rules! tests_over {
     ($kinds:tt $($test:ident)*) => { $(tests_over!(@ $test $kinds);)* };
-    (@ $test:ident {$($(#[$cfg:meta])? $name:ident: $kind:ident,)*}) => {
+    (@ $test:ident {$($(#[$cfg:meta])? $name:ident: $($kind:ident)::+,)*}) => {
         mod $test {
             use crate::common::run;
 
             $(
                 #[test]
                 $(#[$cfg])?
-                fn $name() { run(crate::$test::<socketserver::$kind>) }
+                fn $name() { run(crate::$test::<socketserver::$($kind)::+>) }
             )*
         }
     };
@@ -184,13 +231,34 @@ macro_rules! every_kind {
                 #[cfg(unix)] threading_unix_stream_server: ThreadingUnixStreamServer,
                 #[cfg(unix)] unix_datagram_server: UnixDatagramServer,
                 #[cfg(unix)] threading_unix_datagram_server: ThreadingUnixDatagramServer,
+                #[cfg(feature = "coroutine")] coroutine_tcp_server: coroutine::CoroutineTcpServer,
+                #[cfg(all(unix, feature = "coroutine"))] coroutine_unix_server: coroutine::CoroutineUnixServer,
             }
             $($test)*
         }
     };
 }
 
-/// Makes each generic test a test of the servers that serve requests side by side.
+/// Makes each generic test a test of the kinds of server that can serve one request at a time.
+macro_rules! composed_kinds {
+    ($($test:ident)*) => {
+        tests_over! {
+            {
+                tcp_server: TcpServer,
+                threading_tcp_server: ThreadingTcpServer,
+                udp_server: UdpServer,
+                threading_udp_server: ThreadingUdpServer,
+                #[cfg(unix)] unix_stream_server: UnixStreamServer,
+                #[cfg(unix)] threading_unix_stream_server: ThreadingUnixStreamServer,
+                #[cfg(unix)] unix_datagram_server: UnixDatagramServer,
+                #[cfg(unix)] threading_unix_datagram_server: ThreadingUnixDatagramServer,
+            }
+            $($test)*
+        }
+    };
+}
+
+/// Makes each generic test a test of the servers that serve each request on a thread.
 macro_rules! threading_kinds {
     ($($test:ident)*) => {
         tests_over! {

@@ -19,10 +19,9 @@ use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use socketserver::server::{Dispatch, Listener};
-use socketserver::{tcp, Connection, Failure, Server, ServerHandle};
+use socketserver::{tcp, Connection, Failure, ServerHandle};
 
-pub use kinds::{echo, held, BuilderOf, Caller, Kind, Reach, ServerOf, Talk};
+pub use kinds::{block, echo, held, BuilderOf, Caller, ComposedKind, Kind, Reach, ServerOf, Serves, Talk};
 pub use streams::{read_all, read_byte, Place, StreamKind};
 
 /// Nothing here takes so long, even on a machine that has other things to do.
@@ -112,7 +111,7 @@ pub struct Served<P = Place> {
 }
 
 impl<P> Served<P> {
-    pub fn new<L: Listener, D: Dispatch>((mut server, place): (Server<L, D>, P)) -> Self {
+    pub fn new((mut server, place): (impl Serves, P)) -> Self {
         let handle = server.handle();
         let serving = std::thread::spawn(move || server.serve_forever());
         Served { place, handle, serving }

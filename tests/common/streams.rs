@@ -11,10 +11,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use socket2::{Domain, SockAddr, Socket, Type};
-use socketserver::server::Dispatch;
-use socketserver::{tcp, Address, Connection, Handler, HandlerResult, Server, ServerHandle};
+#[cfg(all(unix, feature = "coroutine"))]
+use socketserver::coroutine::CoroutineUnixServer;
+#[cfg(feature = "coroutine")]
+use socketserver::coroutine::{CoroutineServer, CoroutineTcpServer, Coroutines};
+use socketserver::server::{Dispatch, Listener};
+use socketserver::{tcp, Address, Connection, Handler, HandlerResult, Running, Server, ServerHandle, ShutdownReport};
 
-use super::kinds::{BuilderOf, Caller, Kind, Reach, Talk};
+use super::kinds::{BuilderOf, Caller, Kind, Reach, Serves, Talk};
 use super::{own_address, Served, LONG};
 
 /// Where a server listens, for its clients.
@@ -162,7 +166,16 @@ impl<D: Dispatch + Default + Debug> Kind for Server<tcp::TcpListener, D> {
     type Request = Connection;
     type Listener = tcp::TcpListener;
     type Dispatch = D;
+    type Server = Self;
     type Place = Place;
+
+    fn builder() -> BuilderOf<Self> {
+        Self::builder()
+    }
+
+    fn is_threading() -> bool {
+        !D::default().runs_inline()
+    }
 
     fn try_bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> socketserver::Result<(Self, Place)> {
         let server = builder.bind(own_address(), handler)?;
@@ -176,7 +189,16 @@ impl<D: Dispatch + Default + Debug> Kind for Server<socketserver::unix::UnixList
     type Request = Connection;
     type Listener = socketserver::unix::UnixListener;
     type Dispatch = D;
+    type Server = Self;
     type Place = Place;
+
+    fn builder() -> BuilderOf<Self> {
+        Self::builder()
+    }
+
+    fn is_threading() -> bool {
+        !D::default().runs_inline()
+    }
 
     fn try_bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> socketserver::Result<(Self, Place)> {
         let folder = tempfile::tempdir().unwrap();
@@ -196,8 +218,104 @@ impl Served<Place> {
     }
 }
 
+#[cfg(feature = "coroutine")]
+impl Kind for CoroutineTcpServer {
+    type Request = Connection;
+    type Listener = tcp::TcpListener;
+    type Dispatch = Coroutines;
+    type Server = Self;
+    type Place = Place;
+
+    fn builder() -> BuilderOf<Self> {
+        Self::builder()
+    }
+
+    fn is_threading() -> bool {
+        true
+    }
+
+    fn try_bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> socketserver::Result<(Self, Place)> {
+        let server = builder.bind(own_address(), handler)?;
+        let place = Place::Tcp(server.local_addr());
+        Ok((server, place))
+    }
+}
+
+#[cfg(all(unix, feature = "coroutine"))]
+impl Kind for CoroutineUnixServer {
+    type Request = Connection;
+    type Listener = socketserver::unix::UnixListener;
+    type Dispatch = Coroutines;
+    type Server = Self;
+    type Place = Place;
+
+    fn builder() -> BuilderOf<Self> {
+        Self::builder()
+    }
+
+    fn is_threading() -> bool {
+        true
+    }
+
+    fn try_bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> socketserver::Result<(Self, Place)> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let server = builder.bind(&path, handler)?;
+        Ok((server, Place::Unix(path, Arc::new(folder))))
+    }
+}
+
+#[cfg(feature = "coroutine")]
+impl<L: Listener> Serves for CoroutineServer<L> {
+    type Addr = L::Addr;
+
+    fn handle(&self) -> ServerHandle {
+        CoroutineServer::handle(self)
+    }
+
+    fn serve_forever(&mut self) -> socketserver::Result<ShutdownReport> {
+        CoroutineServer::serve_forever(self)
+    }
+
+    fn spawn(self) -> socketserver::Result<Running<L::Addr>> {
+        CoroutineServer::spawn(self)
+    }
+}
+
 /// Makes each generic test a test of every kind of server whose requests are connections.
 macro_rules! every_stream_kind {
+    ($($test:ident)*) => {
+        tests_over! {
+            {
+                tcp_server: TcpServer,
+                threading_tcp_server: ThreadingTcpServer,
+                #[cfg(unix)] unix_stream_server: UnixStreamServer,
+                #[cfg(unix)] threading_unix_stream_server: ThreadingUnixStreamServer,
+                #[cfg(feature = "coroutine")] coroutine_tcp_server: coroutine::CoroutineTcpServer,
+                #[cfg(all(unix, feature = "coroutine"))] coroutine_unix_server: coroutine::CoroutineUnixServer,
+            }
+            $($test)*
+        }
+    };
+}
+
+/// Makes each generic test a test of those of them that serve connections side by side.
+macro_rules! side_by_side_stream_kinds {
+    ($($test:ident)*) => {
+        tests_over! {
+            {
+                threading_tcp_server: ThreadingTcpServer,
+                #[cfg(unix)] threading_unix_stream_server: ThreadingUnixStreamServer,
+                #[cfg(feature = "coroutine")] coroutine_tcp_server: coroutine::CoroutineTcpServer,
+                #[cfg(all(unix, feature = "coroutine"))] coroutine_unix_server: coroutine::CoroutineUnixServer,
+            }
+            $($test)*
+        }
+    };
+}
+
+/// Makes each generic test a test of those of them that are composed of a listener and a strategy.
+macro_rules! composed_stream_kinds {
     ($($test:ident)*) => {
         tests_over! {
             {
@@ -211,7 +329,7 @@ macro_rules! every_stream_kind {
     };
 }
 
-/// Makes each generic test a test of those of them that serve connections side by side.
+/// Makes each generic test a test of those of them that serve each connection on a thread.
 macro_rules! threading_stream_kinds {
     ($($test:ident)*) => {
         tests_over! {
