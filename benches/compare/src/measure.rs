@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{bail, Context};
 use nix::sys::resource::{getrusage, UsageWho};
 use nix::time::{clock_getcpuclockid, ClockId};
 use nix::unistd::Pid;
@@ -82,6 +83,29 @@ fn counter_in(netstat: &str, group: &str, name: &str) -> Option<u64> {
     figures.split_whitespace().nth(place)?.parse().ok()
 }
 
+/// How often a socket is looked for in `/proc/net/udp`. The kernel hands the table out a page at a time, and skips lines when
+/// others open and close sockets meanwhile.
+const UDP_TABLE_READS: usize = 100;
+
+/// Datagrams that a socket bound to this address has lost because its receive buffer was full.
+pub fn udp_drops(address: SocketAddr) -> anyhow::Result<u64> {
+    for _ in 0..UDP_TABLE_READS {
+        let table = fs::read_to_string("/proc/net/udp").context("reading /proc/net/udp")?;
+        if let Some(drops) = udp_drops_in(&table, address) {
+            return Ok(drops);
+        }
+    }
+    bail!("no socket on {address} in /proc/net/udp")
+}
+
+/// The local address is the second column, in hexadecimal and as it lies in memory, and the drops are the last.
+fn udp_drops_in(table: &str, address: SocketAddr) -> Option<u64> {
+    let SocketAddr::V4(address) = address else { return None };
+    let wanted = format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port());
+    let line = table.lines().find(|line| line.split_whitespace().nth(1) == Some(&wanted))?;
+    line.split_whitespace().next_back()?.parse().ok()
+}
+
 /// What one run of one server gave.
 pub type Sample = BTreeMap<Metric, f64>;
 
@@ -97,6 +121,7 @@ pub enum Metric {
     P50Us,
     P99Us,
     GreedyMibPerSecond,
+    Lost,
     Switches,
     ServerBusy,
     LoadBusy,
@@ -112,6 +137,21 @@ pub enum Metric {
     StopP50Ms,
     StopP99Ms,
     StopMaxMs,
+    Sent,
+    PassedOver,
+    Handled,
+    DroppedByServer,
+    DroppedByKernel,
+    Unaccounted,
+    ResidentFirstMib,
+    ResidentLastMib,
+    BurstGrowth,
+    Unanswered,
+    Wrong,
+    PastDeadlineMs,
+    StallMs,
+    SentPerRequest,
+    TookSeconds,
 }
 
 impl Metric {
@@ -139,6 +179,7 @@ impl Metric {
             Metric::P50Us => ("latency_p50_us", "p50 µs", 0),
             Metric::P99Us => ("latency_p99_us", "p99 µs", 0),
             Metric::GreedyMibPerSecond => ("greedy_mib_per_second", "greedy MiB/s", 0),
+            Metric::Lost => ("lost", "lost", 0),
             Metric::Switches => ("context_switches_per_exchange", "switches/exch", 2),
             Metric::ServerBusy => ("server_busy_percent", "server %", 0),
             Metric::LoadBusy => ("load_busy_percent", "load %", 0),
@@ -154,6 +195,21 @@ impl Metric {
             Metric::StopP50Ms => ("stop_p50_ms", "p50 ms", 3),
             Metric::StopP99Ms => ("stop_p99_ms", "p99 ms", 3),
             Metric::StopMaxMs => ("stop_max_ms", "max ms", 3),
+            Metric::Sent => ("sent", "sent", 0),
+            Metric::PassedOver => ("passed_over", "passed over", 0),
+            Metric::Handled => ("handled", "handled", 0),
+            Metric::DroppedByServer => ("dropped_by_server", "server drops", 0),
+            Metric::DroppedByKernel => ("dropped_by_kernel", "kernel drops", 0),
+            Metric::Unaccounted => ("unaccounted", "unaccounted", 0),
+            Metric::ResidentFirstMib => ("resident_mib_first_burst", "MiB 1st burst", 2),
+            Metric::ResidentLastMib => ("resident_mib_last_burst", "MiB last burst", 2),
+            Metric::BurstGrowth => ("resident_growth_percent_bursts", "memory +%", 1),
+            Metric::Unanswered => ("unanswered_percent", "unanswered %", 1),
+            Metric::Wrong => ("wrong_answers", "wrong", 0),
+            Metric::PastDeadlineMs => ("most_past_deadline_ms", "past deadline ms", 1),
+            Metric::StallMs => ("machine_stall_ms", "stall ms", 1),
+            Metric::SentPerRequest => ("sent_per_request", "sent/request", 2),
+            Metric::TookSeconds => ("took_seconds", "took s", 1),
         }
     }
 }
@@ -202,6 +258,29 @@ mod tests {
         let text = "IpExt: Drops\nIpExt: 7\nTcpExt: Other Drops\nTcpExt: 1 2\n";
         assert_eq!(counter_in(text, "TcpExt:", "Drops"), Some(2));
         assert_eq!(counter_in(text, "TcpExt:", "None"), None);
+    }
+
+    #[test]
+    fn drops_are_found_by_the_address() {
+        let address = "127.0.0.1:5000".parse().unwrap();
+        let local = format!("{:08X}", u32::from_ne_bytes([127, 0, 0, 1]));
+        let table = format!(
+            "  sl  local_address rem_address   st drops\n 3: {local}:1389 {local}:1388 01 7\n 4: {local}:1388 00:0 07 9\n"
+        );
+        assert_eq!(udp_drops_in(&table, address), Some(9));
+        assert_eq!(udp_drops_in(&table, "127.0.0.1:5002".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_full_receive_buffer_is_counted() {
+        let full = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = full.local_addr().unwrap();
+        assert_eq!(udp_drops(address).unwrap(), 0);
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..10_000 {
+            sender.send_to(&[0; 1000], address).unwrap();
+        }
+        assert!(udp_drops(address).unwrap() > 0);
     }
 
     #[test]

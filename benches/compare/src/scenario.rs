@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::measure::Metric;
 use crate::report::target::Target;
-use crate::servers::Kind;
+use crate::servers::{Kind, Transport};
 
 /// One kind of load, the servers it is put on, and what is expected of them.
 pub struct Scenario {
@@ -17,7 +17,15 @@ pub struct Scenario {
 pub enum Load {
     /// A closed loop: every connection sends, waits for the whole echo and sends again.
     Exchanges { connections: usize, bytes: usize, lifetime: Lifetime },
-    /// The same closed loop over few connections and over many, in turns and each on a server of its own.
+    /// A closed loop of clients that each send a datagram, wait for its echo and send again.
+    Datagrams { clients: usize, bytes: usize },
+    /// So many requests of this crate's client, through a network that loses so many percent of the datagrams each way.
+    Loss { requests: usize, percent: u64 },
+    /// Two requests of this crate's client, each answered with so many datagrams under a wrong id.
+    Forgery { forgeries: u64 },
+    /// Datagrams sent as fast as they can be, so many in each of so many bursts, to a server that is slower.
+    Bursts { bursts: usize, datagrams: usize },
+    /// The closed loop of `Exchanges` over few connections and over many, in turns and each on a server of its own.
     Growth { few: usize, many: usize, bytes: usize },
     /// Many connections opened as fast as they can be, answered once each.
     Crowd { connections: usize, stay: Stay },
@@ -51,10 +59,15 @@ impl Load {
     /// What the server's handlers read into: room for one message, and a page at least.
     pub fn buffer(&self) -> usize {
         match self {
-            Load::Exchanges { bytes, .. } | Load::Growth { bytes, .. } | Load::Greedy { bytes, .. } => {
-                (*bytes).max(4096)
-            }
-            Load::Crowd { .. } | Load::Stops { .. } => 4096,
+            Load::Exchanges { bytes, .. }
+            | Load::Datagrams { bytes, .. }
+            | Load::Growth { bytes, .. }
+            | Load::Greedy { bytes, .. } => (*bytes).max(4096),
+            Load::Crowd { .. }
+            | Load::Loss { .. }
+            | Load::Forgery { .. }
+            | Load::Bursts { .. }
+            | Load::Stops { .. } => 4096,
         }
     }
 
@@ -63,7 +76,18 @@ impl Load {
             Load::Exchanges { connections, .. } | Load::Crowd { connections, .. } => *connections,
             Load::Growth { many, .. } => *many,
             Load::Greedy { pings, .. } => pings + 1,
-            Load::Stops { .. } => 0,
+            Load::Datagrams { .. }
+            | Load::Loss { .. }
+            | Load::Forgery { .. }
+            | Load::Bursts { .. }
+            | Load::Stops { .. } => 0,
+        }
+    }
+
+    pub fn transport(&self) -> Transport {
+        match self {
+            Load::Datagrams { .. } | Load::Loss { .. } | Load::Forgery { .. } | Load::Bursts { .. } => Transport::Udp,
+            _ => Transport::Tcp,
         }
     }
 }
@@ -195,6 +219,52 @@ pub const ALL: &[Scenario] = &[
         load: Load::Growth { few: 100, many: 10_000, bytes: 64 },
         peers: &[Kind::Epoll, Kind::Reactor],
         targets: &[Target::of(Kind::Reactor, Metric::ProcessorGrowth, 1.5)],
+    },
+    Scenario {
+        name: "udp-64",
+        title: "64-byte datagrams echoed, 32 clients with one under way each",
+        load: Load::Datagrams { clients: 32, bytes: 64 },
+        peers: &[
+            Kind::UdpLoop,
+            Kind::UdpStd,
+            Kind::UdpTokio,
+            Kind::UdpSequential,
+            Kind::UdpThreading,
+            Kind::UdpReactor,
+        ],
+        targets: &[Target::of(Kind::UdpSequential, Metric::ProcessorUs, 1.05).times(Kind::UdpLoop)],
+    },
+    Scenario {
+        name: "udp-loss",
+        title: "2,000 requests of UdpClient, 30 % of the datagrams lost each way",
+        load: Load::Loss { requests: 2000, percent: 30 },
+        peers: &[Kind::UdpSequential],
+        targets: &[
+            Target::of(Kind::UdpSequential, Metric::Unanswered, 10.0),
+            Target::of(Kind::UdpSequential, Metric::Wrong, 0.0).in_every_round(),
+            Target::of(Kind::UdpSequential, Metric::PastDeadlineMs, 50.0).in_every_round(),
+        ],
+    },
+    Scenario {
+        name: "udp-forged",
+        title: "a million datagrams with a wrong id from the true peer, sent to a UdpClient that waits",
+        load: Load::Forgery { forgeries: 1_000_000 },
+        peers: &[Kind::UdpForger],
+        targets: &[
+            Target::of(Kind::UdpForger, Metric::Wrong, 0.0).in_every_round(),
+            Target::of(Kind::UdpForger, Metric::Unanswered, 0.0).in_every_round(),
+            Target::of(Kind::UdpForger, Metric::PastDeadlineMs, 50.0).in_every_round(),
+        ],
+    },
+    Scenario {
+        name: "udp-burst",
+        title: "20 bursts of 10,000 datagrams to threads that are slow",
+        load: Load::Bursts { bursts: 20, datagrams: 10_000 },
+        peers: &[Kind::UdpSlow],
+        targets: &[
+            Target::of(Kind::UdpSlow, Metric::Unaccounted, 0.0).in_every_round(),
+            Target::of(Kind::UdpSlow, Metric::BurstGrowth, 5.0),
+        ],
     },
     Scenario {
         name: "shutdown",

@@ -2,11 +2,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use hdrhistogram::Histogram;
 use rustix::event::epoll::EventFlags;
 
-use super::{message, Began, Dialer, Exchange, Poller, Totals};
-use crate::measure::ProcessClock;
+use super::{message, Dialer, Exchange, Poller, Sliced, Tally};
 use crate::scenario::Lifetime;
 
 /// How long the answers to the last messages of a slice may take. The first slice brings up a server's threads and, where
@@ -14,9 +12,6 @@ use crate::scenario::Lifetime;
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Connections that each send a message, wait for all of it to come back, and begin again.
-///
-/// It runs in slices. Between them nothing is under way, so that a slice's exchanges and the server's processor time
-/// belong together, and another server can be measured meanwhile.
 pub struct ClosedLoop {
     dialer: Dialer,
     poller: Poller,
@@ -27,8 +22,7 @@ pub struct ClosedLoop {
     lifetime: Lifetime,
     message: Vec<u8>,
     buffer: Vec<u8>,
-    latencies: Histogram<u64>,
-    exchanges: u64,
+    tally: Tally,
 }
 
 struct Slot {
@@ -46,60 +40,8 @@ impl ClosedLoop {
             lifetime,
             message: message(bytes),
             buffer: vec![0; bytes],
-            latencies: Histogram::new_with_max(60_000_000_000, 3)?,
-            exchanges: 0,
+            tally: Tally::new()?,
         })
-    }
-
-    /// Has every connection make one exchange, so that a server with a thread for each has them all before there is
-    /// much to do. Under full load they would come up slower and slower: each that answers competes with the accepting.
-    pub fn prepare(&mut self) -> anyhow::Result<()> {
-        self.run_for(Duration::ZERO)
-    }
-
-    /// Runs for so long, plus what the last answers take, and reads the processor clocks at both ends.
-    pub fn slice(&mut self, time: Duration, server: ProcessClock) -> anyhow::Result<Totals> {
-        let exchanges_before = self.exchanges;
-        let began = Began::now(server)?;
-        self.run_for(time)?;
-        began.end(self.exchanges - exchanges_before)
-    }
-
-    /// Forgets the latencies of the warm-up.
-    pub fn forget_latencies(&mut self) {
-        self.latencies.reset();
-    }
-
-    pub fn latencies(&self) -> &Histogram<u64> {
-        &self.latencies
-    }
-
-    /// All that were ever made, with the warm-up.
-    pub fn exchanges(&self) -> u64 {
-        self.exchanges
-    }
-
-    fn run_for(&mut self, time: Duration) -> anyhow::Result<()> {
-        let mut now = Instant::now();
-        let deadline = now + time;
-        for number in 0..self.slots.len() {
-            self.begin(number)?;
-        }
-        let mut ready = Vec::new();
-        while self.under_way > 0 {
-            ready.extend(self.poller.wait(Duration::from_millis(100))?.map(|(number, _)| number));
-            for number in ready.drain(..) {
-                self.turn(number, now < deadline)?;
-            }
-            now = Instant::now();
-            let unanswered = self.under_way;
-            ensure!(
-                now < deadline + ANSWERED_WITHIN,
-                "{unanswered} of {} connections had no answer for {ANSWERED_WITHIN:?}",
-                self.slots.len()
-            );
-        }
-        Ok(())
     }
 
     /// Sees to a connection that has something to read or room to write; `go_on` says whether to begin another exchange.
@@ -112,8 +54,7 @@ impl ClosedLoop {
         if !slot.exchange.receive(&self.message, &mut self.buffer)? {
             return slot.exchange.send(&self.message);
         }
-        self.latencies.saturating_record(slot.began.elapsed().as_nanos() as u64);
-        self.exchanges += 1;
+        self.tally.count(slot.began);
         self.under_way -= 1;
         if self.lifetime == Lifetime::OneExchange {
             // Dropped and so closed: the client is the first to close.
@@ -148,5 +89,38 @@ impl ClosedLoop {
         self.poller.watch(&exchange.socket, number, flags)?;
         self.slots[number] = Some(Slot { exchange, began });
         Ok(())
+    }
+}
+
+impl Sliced for ClosedLoop {
+    fn run_for(&mut self, time: Duration) -> anyhow::Result<()> {
+        let mut now = Instant::now();
+        let deadline = now + time;
+        for number in 0..self.slots.len() {
+            self.begin(number)?;
+        }
+        let mut ready = Vec::new();
+        while self.under_way > 0 {
+            ready.extend(self.poller.wait(Duration::from_millis(100))?.map(|(number, _)| number));
+            for number in ready.drain(..) {
+                self.turn(number, now < deadline)?;
+            }
+            now = Instant::now();
+            let unanswered = self.under_way;
+            ensure!(
+                now < deadline + ANSWERED_WITHIN,
+                "{unanswered} of {} connections had no answer for {ANSWERED_WITHIN:?}",
+                self.slots.len()
+            );
+        }
+        Ok(())
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 }

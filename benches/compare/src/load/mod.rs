@@ -3,7 +3,9 @@
 pub mod closed_loop;
 pub mod crowd;
 pub mod greedy;
+mod tally;
 mod totals;
+pub mod udp;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
@@ -17,14 +19,32 @@ use rustix::event::Timespec;
 use rustix::io::{read, Errno};
 use rustix::net::{self, sockopt, AddressFamily, SendFlags, SocketFlags, SocketType};
 
-use self::totals::Began;
-pub use self::totals::Totals;
+pub use self::tally::Tally;
+pub use self::totals::{Began, Totals};
 
 /// How many addresses connections are made from: 127.0.0.2 and up.
 ///
 /// A closed connection keeps its pair of addresses and ports for a minute. One address has some 28,000 ports, used up
 /// in two seconds here; this many outlast the minute several times over.
 const SOURCES: u8 = 64;
+
+/// A load that is put on a server in slices.
+///
+/// Between them nothing is under way, so that a slice's exchanges and the server's processor time belong together, and
+/// another server can be measured meanwhile.
+pub trait Sliced {
+    /// Runs for so long, plus what the last answers take. With no time at all every client makes one exchange.
+    fn run_for(&mut self, time: Duration) -> anyhow::Result<()>;
+
+    fn tally(&self) -> &Tally;
+
+    fn tally_mut(&mut self) -> &mut Tally;
+
+    /// Messages or answers that never came, where such a thing can be.
+    fn lost(&self) -> Option<u64> {
+        None
+    }
+}
 
 /// Makes connections to one server, from one source address after the other.
 struct Dialer {

@@ -7,7 +7,7 @@ use crate::servers::Kind;
 /// What two runs of the same server differ by here, as a share: `--peer epoll --peer epoll` shows it.
 const NOISE: f64 = 0.03;
 
-/// The most that one server's median of one figure may be.
+/// The most that one server's median of one figure may be, or its worst.
 pub struct Target {
     peer: Kind,
     metric: Metric,
@@ -16,6 +16,8 @@ pub struct Target {
     times: Option<Kind>,
     /// What is granted beyond the limit, as a share of it.
     allowance: f64,
+    /// Whether the worst round counts and not the median: for what must never happen.
+    in_every_round: bool,
 }
 
 #[derive(Serialize)]
@@ -40,7 +42,7 @@ pub enum Outcome {
 
 impl Target {
     pub const fn of(peer: Kind, metric: Metric, limit: f64) -> Target {
-        Target { peer, metric, limit, times: None, allowance: 0.0 }
+        Target { peer, metric, limit, times: None, allowance: 0.0, in_every_round: false }
     }
 
     pub const fn times(mut self, other: Kind) -> Target {
@@ -50,6 +52,11 @@ impl Target {
 
     pub const fn within_noise(mut self) -> Target {
         self.allowance = NOISE;
+        self
+    }
+
+    pub const fn in_every_round(mut self) -> Target {
+        self.in_every_round = true;
         self
     }
 
@@ -65,8 +72,15 @@ impl Target {
     }
 
     fn figure(&self, scenario: &ScenarioReport, row: &Row) -> Option<f64> {
-        let Some(other) = self.times else { return row.median.get(&self.metric).copied() };
-        median(row.ratios(scenario.row(other)?, self.metric).into_iter().flatten().collect())
+        let figures = match self.times {
+            Some(other) => row.ratios(scenario.row(other)?, self.metric).into_iter().flatten().collect(),
+            None => row.values(self.metric),
+        };
+        if self.in_every_round {
+            figures.into_iter().reduce(f64::max)
+        } else {
+            median(figures)
+        }
     }
 
     fn concerns_skipped(&self, scenario: &ScenarioReport) -> bool {
@@ -76,9 +90,10 @@ impl Target {
 
     fn text(&self) -> String {
         let noise = if self.allowance > 0.0 { format!(" (±{:.0} %)", self.allowance * 100.0) } else { String::new() };
+        let rounds = if self.in_every_round { " in every round" } else { "" };
         match self.times {
-            Some(other) => format!("{} ≤ {:.2} × {}{noise}", self.metric.heading(), self.limit, other.name()),
-            None => format!("{} ≤ {}{noise}", self.metric.heading(), self.limit),
+            Some(other) => format!("{} ≤ {:.2} × {}{noise}{rounds}", self.metric.heading(), self.limit, other.name()),
+            None => format!("{} ≤ {}{noise}{rounds}", self.metric.heading(), self.limit),
         }
     }
 }
@@ -162,5 +177,14 @@ mod tests {
         let strict = Target::of(Kind::Threading, Metric::ProcessorUs, 1.0).times(Kind::StdThreads);
         assert_eq!(strict.judge(&report).outcome, Outcome::Missed);
         assert_eq!(strict.within_noise().judge(&report).outcome, Outcome::Passed);
+    }
+
+    #[test]
+    fn what_must_never_happen_is_judged_by_the_worst_round() {
+        let report = report(vec![row(Kind::Threading, &[0.0, 0.0, 2.0])]);
+        let usually = Target::of(Kind::Threading, Metric::ProcessorUs, 0.0);
+        assert_eq!(usually.judge(&report).outcome, Outcome::Passed);
+        let never = usually.in_every_round().judge(&report);
+        assert_eq!((never.seen, never.outcome), (Some(2.0), Outcome::Missed));
     }
 }

@@ -1,7 +1,9 @@
 //! The rounds: servers are started, put under load and stopped, and what was measured becomes the report.
 
 mod contender;
+mod udp;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,9 +11,11 @@ use anyhow::Context;
 use hdrhistogram::Histogram;
 
 use crate::cli::Options;
+use crate::load::closed_loop::ClosedLoop;
 use crate::load::crowd::{Crowd, Held};
 use crate::load::greedy::Greedy;
-use crate::load::Totals;
+use crate::load::udp::closed_loop::ClosedLoop as DatagramLoop;
+use crate::load::{Sliced, Totals};
 use crate::machine::Machine;
 use crate::measure::{listen_drops, Metric, Sample};
 use crate::process::{self, Server};
@@ -35,7 +39,7 @@ pub fn all(options: &Options, machine: Machine) -> anyhow::Result<Report> {
 
 /// Every round has each server once, in a new process.
 fn run(scenario: &Scenario, options: &Options, machine: &Machine, libuv: &Libuv) -> ScenarioReport {
-    let mut rows: Vec<Row> = peers(scenario, options).iter().map(|&kind| libuv.row(kind)).collect();
+    let mut rows: Vec<Row> = peers(scenario, options).iter().map(|&kind| row(kind, &scenario.load, libuv)).collect();
     let kinds: Vec<Kind> = rows.iter().filter(|row| row.skipped.is_none()).map(|row| row.peer).collect();
     let settings = Settings {
         buffer: scenario.load.buffer(),
@@ -74,6 +78,14 @@ fn peers<'a>(scenario: &'a Scenario, options: &'a Options) -> &'a [Kind] {
     }
 }
 
+/// The row of a server that can be had, and speaks what the load does.
+fn row(kind: Kind, load: &Load, libuv: &Libuv) -> Row {
+    if kind.transport() != load.transport() {
+        return Row::skipped(kind, format!("it serves {} only", kind.transport()));
+    }
+    libuv.row(kind)
+}
+
 /// One round: a result for each of the servers, told to `progress` as it comes.
 fn measure(
     load: &Load,
@@ -88,11 +100,24 @@ fn measure(
     };
     match *load {
         Load::Exchanges { connections, bytes, lifetime } => {
-            let start = |&kind| Contender::start(kind, settings, connections, bytes, lifetime);
-            let mut contenders: Vec<_> = kinds.iter().map(start).collect();
-            take_turns(&mut contenders, window);
-            let ended = kinds.iter().zip(contenders);
-            ended.map(|(&kind, contender)| told(kind, contender.and_then(Contender::finish))).collect()
+            let load = |server| ClosedLoop::new(server, connections, bytes, lifetime);
+            in_turns(kinds, settings, window, load, &told)
+        }
+        Load::Datagrams { clients, bytes } => {
+            let load = |server| DatagramLoop::new(server, clients, bytes);
+            in_turns(kinds, settings, window, load, &told)
+        }
+        Load::Loss { requests, percent } => {
+            let one = |&kind| told(kind, udp::loss(kind, settings, requests, percent));
+            kinds.iter().map(one).collect()
+        }
+        Load::Forgery { forgeries } => {
+            let one = |&kind| told(kind, udp::forgery(kind, settings, forgeries));
+            kinds.iter().map(one).collect()
+        }
+        Load::Bursts { bursts, datagrams } => {
+            let one = |&kind| told(kind, udp::bursts(kind, settings, bursts, datagrams));
+            kinds.iter().map(one).collect()
         }
         Load::Growth { few, many, bytes } => {
             let one = |&kind| told(kind, growth(kind, settings, [few, many], bytes, window));
@@ -113,6 +138,20 @@ fn measure(
     }
 }
 
+/// All servers are up at once and take turns.
+fn in_turns<L: Sliced>(
+    kinds: &[Kind],
+    settings: &Settings,
+    window: Duration,
+    load: impl Fn(SocketAddr) -> anyhow::Result<L>,
+    told: &dyn Fn(Kind, anyhow::Result<Sample>) -> anyhow::Result<Sample>,
+) -> Vec<anyhow::Result<Sample>> {
+    let mut contenders: Vec<_> = kinds.iter().map(|&kind| Contender::start(kind, settings, &load)).collect();
+    take_turns(&mut contenders, window);
+    let ended = kinds.iter().zip(contenders);
+    ended.map(|(&kind, contender)| told(kind, contender.and_then(Contender::finish))).collect()
+}
+
 /// The figures are those of the many, with both processor times and what they grew by.
 fn growth(
     kind: Kind,
@@ -121,7 +160,9 @@ fn growth(
     bytes: usize,
     window: Duration,
 ) -> anyhow::Result<Sample> {
-    let mut pair = connections.map(|count| Contender::start(kind, settings, count, bytes, Lifetime::WholeRun));
+    let mut pair = connections.map(|count| {
+        Contender::start(kind, settings, |server| ClosedLoop::new(server, count, bytes, Lifetime::WholeRun))
+    });
     take_turns(&mut pair, window);
     let [few, many] = pair.map(|contender| contender.and_then(Contender::finish));
     Ok(with_growth(&few.context("over few connections")?, many.context("over many connections")?))

@@ -1,5 +1,5 @@
-//! The servers that are measured, a file each. All of them echo until the client closes, read into a buffer of the same
-//! size, and have NODELAY on; what differs is how they come to the next byte.
+//! The servers that are measured, a file each. Those over TCP echo until the client closes, read into a buffer of the same
+//! size, and have NODELAY on; those over UDP echo each datagram. What differs is how they come to the next byte.
 
 mod epoll;
 pub mod libuv;
@@ -7,9 +7,14 @@ mod mio;
 mod socketserver;
 mod std_threads;
 mod tokio;
+pub mod udp_forger;
+mod udp_loop;
+pub mod udp_slow;
+mod udp_std;
 
+use std::fmt;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -31,10 +36,18 @@ pub enum Kind {
     ThreadingUntimed,
     Sequential,
     Reactor,
+    UdpLoop,
+    UdpStd,
+    UdpTokio,
+    UdpSequential,
+    UdpThreading,
+    UdpReactor,
+    UdpForger,
+    UdpSlow,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 18] = [
         Kind::Epoll,
         Kind::Mio,
         Kind::Tokio,
@@ -45,6 +58,14 @@ impl Kind {
         Kind::ThreadingUntimed,
         Kind::Sequential,
         Kind::Reactor,
+        Kind::UdpLoop,
+        Kind::UdpStd,
+        Kind::UdpTokio,
+        Kind::UdpSequential,
+        Kind::UdpThreading,
+        Kind::UdpReactor,
+        Kind::UdpForger,
+        Kind::UdpSlow,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -59,6 +80,14 @@ impl Kind {
             Kind::ThreadingUntimed => "threading-untimed",
             Kind::Sequential => "sequential",
             Kind::Reactor => "reactor",
+            Kind::UdpLoop => "udp-loop",
+            Kind::UdpStd => "udp-std",
+            Kind::UdpTokio => "udp-tokio",
+            Kind::UdpSequential => "udp-sequential",
+            Kind::UdpThreading => "udp-threading",
+            Kind::UdpReactor => "udp-reactor",
+            Kind::UdpForger => "udp-forger",
+            Kind::UdpSlow => "udp-slow",
         }
     }
 
@@ -74,6 +103,28 @@ impl Kind {
             Kind::ThreadingUntimed => "socketserver::ThreadingTcpServer without read and write timeouts",
             Kind::Sequential => "socketserver::TcpServer, one connection after the other",
             Kind::Reactor => "socketserver::ReactorTcpServer, one thread for all connections",
+            Kind::UdpLoop => "a hand-written loop of recvfrom and sendto, the limit over UDP",
+            Kind::UdpStd => "std's UdpSocket, recv_from and send_to",
+            Kind::UdpTokio => "tokio's UdpSocket on the current-thread runtime",
+            Kind::UdpSequential => "socketserver::UdpServer, one datagram after the other",
+            Kind::UdpThreading => "socketserver::ThreadingUdpServer, a thread for each datagram, reused",
+            Kind::UdpReactor => "socketserver::ReactorUdp, a callback for each datagram",
+            Kind::UdpForger => "a peer that sends forgeries before it answers, for udp-forged",
+            Kind::UdpSlow => "socketserver::ThreadingUdpServer whose 32 threads are slow, and count, for udp-burst",
+        }
+    }
+
+    pub const fn transport(self) -> Transport {
+        match self {
+            Kind::UdpLoop
+            | Kind::UdpStd
+            | Kind::UdpTokio
+            | Kind::UdpSequential
+            | Kind::UdpThreading
+            | Kind::UdpReactor
+            | Kind::UdpForger
+            | Kind::UdpSlow => Transport::Udp,
+            _ => Transport::Tcp,
         }
     }
 }
@@ -85,6 +136,21 @@ impl FromStr for Kind {
         Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
             let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
             format!("no such server; there are {}", names.join(", "))
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Udp,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transport::Tcp => "TCP",
+            Transport::Udp => "UDP",
         })
     }
 }
@@ -117,6 +183,13 @@ fn listen() -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
+/// With the receive buffer that the system gives.
+fn bind() -> io::Result<(UdpSocket, SocketAddr)> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let address = socket.local_addr()?;
+    Ok((socket, address))
+}
+
 /// Serves until a signal ends the process, having said on standard output where.
 ///
 /// On the process's only thread, as an event loop in C has it: in a process with several, the C library does more for each call that can
@@ -137,6 +210,14 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
         Kind::ThreadingUntimed => socketserver::start_threading(settings, false)?,
         Kind::Sequential => socketserver::start_sequential(settings)?,
         Kind::Reactor => socketserver::start_reactor(settings)?,
+        Kind::UdpLoop => udp_loop::start(settings)?,
+        Kind::UdpStd => udp_std::start(settings)?,
+        Kind::UdpTokio => tokio::start_udp(settings)?,
+        Kind::UdpSequential => socketserver::start_udp_sequential()?,
+        Kind::UdpThreading => socketserver::start_udp_threading()?,
+        Kind::UdpReactor => socketserver::start_udp_reactor()?,
+        Kind::UdpForger => udp_forger::start()?,
+        Kind::UdpSlow => udp_slow::start()?,
     };
     let mut output = io::stdout();
     writeln!(output, "listening on {}", started.address)?;

@@ -4,8 +4,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use socketserver::reactor::{DatagramProtocol, DatagramTransport, ReactorUdp};
 use socketserver::{
-    Connection, Handler, HandlerResult, Protocol, ReactorTcpServer, TcpServer, ThreadingTcpServer, Transport,
+    Connection, Datagram, Handler, HandlerResult, Protocol, ReactorTcpServer, TcpServer, ThreadingTcpServer,
+    ThreadingUdpServer, Transport, UdpServer,
 };
 
 use super::{Settings, Started};
@@ -38,6 +40,22 @@ struct EventEcho;
 impl Protocol for EventEcho {
     fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
         transport.write(data);
+    }
+}
+
+#[derive(Clone)]
+struct DatagramEcho;
+
+impl Handler<Datagram> for DatagramEcho {
+    fn handle(&mut self, request: &mut Datagram) -> HandlerResult {
+        Ok(request.reply(request.data())?)
+    }
+}
+
+impl DatagramProtocol for DatagramEcho {
+    fn datagram_received(&mut self, transport: &mut DatagramTransport, data: &[u8], peer: SocketAddr) {
+        // What cannot be sent is lost, and counted by the load.
+        let _ = transport.send_to(data, peer);
     }
 }
 
@@ -86,6 +104,18 @@ pub fn start_sequential(settings: &Settings) -> anyhow::Result<Started> {
 
 pub fn start_reactor(settings: &Settings) -> anyhow::Result<Started> {
     start!(ReactorTcpServer::builder().max_connections(settings.connections).bind("127.0.0.1:0", EventEcho)?)
+}
+
+pub fn start_udp_sequential() -> anyhow::Result<Started> {
+    start!(UdpServer::bind("127.0.0.1:0", DatagramEcho)?)
+}
+
+pub fn start_udp_threading() -> anyhow::Result<Started> {
+    start!(ThreadingUdpServer::bind("127.0.0.1:0", DatagramEcho)?)
+}
+
+pub fn start_udp_reactor() -> anyhow::Result<Started> {
+    start!(ReactorUdp::bind("127.0.0.1:0", DatagramEcho)?)
 }
 
 pub fn time_threading_stop() -> anyhow::Result<Duration> {

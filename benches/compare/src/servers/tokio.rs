@@ -1,10 +1,10 @@
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Builder;
 
-use super::{listen, Settings, Started};
+use super::{bind, listen, Settings, Started};
 
 /// The echo server of tokio's tutorial on the current-thread runtime: a task for every connection, each with its buffer.
 pub fn start(settings: &Settings) -> anyhow::Result<Started> {
@@ -32,5 +32,23 @@ async fn echo(mut stream: TcpStream, buffer: usize) -> io::Result<()> {
             return Ok(());
         }
         stream.write_all(&buffer[..read]).await?;
+    }
+}
+
+/// The UDP echo server of tokio's examples on the current-thread runtime: one task, which receives and sends.
+pub fn start_udp(settings: &Settings) -> anyhow::Result<Started> {
+    let (socket, address) = bind()?;
+    socket.set_nonblocking(true)?;
+    let buffer = settings.buffer;
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    Ok(Started { address, serve: Box::new(move || Ok(runtime.block_on(echo_datagrams(socket, buffer))?)) })
+}
+
+async fn echo_datagrams(socket: std::net::UdpSocket, buffer: usize) -> io::Result<()> {
+    let socket = UdpSocket::from_std(socket)?;
+    let mut buffer = vec![0; buffer];
+    loop {
+        let (count, sender) = socket.recv_from(&mut buffer).await?;
+        socket.send_to(&buffer[..count], sender).await?;
     }
 }
