@@ -6,13 +6,22 @@ use std::net::{SocketAddr, SocketAddrV4};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::common::eventually;
+
 /// How many datagrams the system's own queue of a socket of this machine had no room for.
 pub fn drops(address: SocketAddr) -> u64 {
     let SocketAddr::V4(address) = address else { panic!("{address}") };
     let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port());
-    let table = std::fs::read_to_string("/proc/net/udp").unwrap();
-    let row = table.lines().find(|row| row.split_whitespace().nth(1) == Some(local.as_str())).unwrap();
-    row.split_whitespace().last().unwrap().parse().unwrap()
+    let mut drops = None;
+    // The table is read in pieces, between which a row is skipped if sockets that stand before it go.
+    eventually("the socket's row", || {
+        let table = std::fs::read_to_string("/proc/net/udp").unwrap();
+        let mut rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+        let row = rows.find(|row| row.get(1) == Some(&local.as_str()));
+        drops = row.and_then(|row| row.last()?.parse().ok());
+        drops.is_some()
+    });
+    drops.unwrap()
 }
 
 /// Sends datagrams that say they come from somebody else.
