@@ -10,13 +10,13 @@ use std::io::{self, BufRead, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use common::{echo, failures, pair, read_byte, receive, watchdog, BuilderOf, Kind, Served};
+use common::{echo, failures, pair, read_byte, receive, watchdog, BuilderOf, Served, StreamKind};
 use socketserver::framing::LengthPrefix;
 use socketserver::{
     handler_fn, Connection, Error, Keepalive, Overload, TcpServer, ThreadingTcpServer, UnixStreamServer,
 };
 
-every_kind! {
+every_stream_kind! {
     zero_is_no_timeout
     zero_connections_are_no_server
     a_line_past_its_limit_ends_the_request
@@ -25,7 +25,7 @@ every_kind! {
     enormous_settings_are_taken
 }
 
-threading_kinds! {
+threading_stream_kinds! {
     more_than_8000_connections_are_refused
 }
 
@@ -44,12 +44,12 @@ fn refused<T: Debug>(result: socketserver::Result<T>) -> (&'static str, String) 
 }
 
 /// A kind whose bind may fail.
-fn bind<K: Kind>(builder: BuilderOf<K>) -> socketserver::Result<()> {
+fn bind<K: StreamKind>(builder: BuilderOf<K>) -> socketserver::Result<()> {
     // Settings are looked at before anything is bound, so what is bound does not matter.
     K::try_bind(builder, echo()).map(drop)
 }
 
-fn zero_is_no_timeout<K: Kind>() {
+fn zero_is_no_timeout<K: StreamKind>() {
     let zero = Duration::ZERO;
     let builders = [
         ("read_timeout", K::builder().read_timeout(zero)),
@@ -67,7 +67,7 @@ fn zero_is_no_timeout<K: Kind>() {
     bind::<K>(K::builder().timeout(zero).drain_timeout(zero)).unwrap();
 }
 
-fn zero_connections_are_no_server<K: Kind>() {
+fn zero_connections_are_no_server<K: StreamKind>() {
     let (setting, text) = refused(bind::<K>(K::builder().max_connections(0)));
     assert_eq!(setting, "max_connections");
     assert!(text.contains("cannot be 0: no request could ever be served"), "{text}");
@@ -79,7 +79,7 @@ fn zero_connections_are_no_server<K: Kind>() {
     }
 }
 
-fn more_than_8000_connections_are_refused<K: Kind>() {
+fn more_than_8000_connections_are_refused<K: StreamKind>() {
     let (setting, text) = refused(bind::<K>(K::builder().max_connections(8001)));
     assert_eq!(setting, "max_connections");
     assert!(text.contains("cannot be 8001: more than 8,000 threads"), "{text}");
@@ -87,7 +87,7 @@ fn more_than_8000_connections_are_refused<K: Kind>() {
     bind::<K>(K::builder().max_connections(8000)).unwrap();
 }
 
-fn enormous_settings_are_taken<K: Kind>() {
+fn enormous_settings_are_taken<K: StreamKind>() {
     let long = Duration::MAX;
     let builder = K::builder()
         .read_timeout(long)
@@ -107,7 +107,7 @@ fn enormous_settings_are_taken<K: Kind>() {
 }
 
 /// Runs `read` in a handler, and gives what `handle_error` says of it after the client has sent `bytes` without end.
-fn told_after<K: Kind>(
+fn told_after<K: StreamKind>(
     builder: BuilderOf<K>,
     bytes: &'static [u8],
     read: impl Fn(&mut Connection) -> io::Result<()> + Clone + Send + 'static,
@@ -125,7 +125,7 @@ fn told_after<K: Kind>(
     failure
 }
 
-fn a_line_past_its_limit_ends_the_request<K: Kind>() {
+fn a_line_past_its_limit_ends_the_request<K: StreamKind>() {
     static LONG_LINE: [u8; 100_000] = [b'x'; 100_000];
     let read = |request: &mut Connection| request.read_line(&mut String::new()).map(drop);
     let failure = told_after::<K>(K::builder(), &LONG_LINE, read);
@@ -138,7 +138,7 @@ fn a_line_past_its_limit_ends_the_request<K: Kind>() {
     assert!(failure.contains("a line is longer than the limit of 10 bytes"), "{failure}");
 }
 
-fn a_frame_past_its_limit_ends_the_request<K: Kind>() {
+fn a_frame_past_its_limit_ends_the_request<K: StreamKind>() {
     let read = |request: &mut Connection| request.read_frame(LengthPrefix::U64_BE).map(drop);
     let failure = told_after::<K>(K::builder(), &[0xff; 8], read);
     assert!(
@@ -152,7 +152,7 @@ fn a_frame_past_its_limit_ends_the_request<K: Kind>() {
     assert!(failure.contains("the stream ended within a frame: 12 bytes of it had arrived"), "{failure}");
 }
 
-fn bytes_that_are_not_utf_8_end_in_an_error<K: Kind>() {
+fn bytes_that_are_not_utf_8_end_in_an_error<K: StreamKind>() {
     let read = |request: &mut Connection| request.read_line(&mut String::new()).map(drop);
     let failure = told_after::<K>(K::builder(), b"caf\xe9\n", read);
     assert!(failure.contains("not UTF-8 from byte 3 of the message on"), "{failure}");

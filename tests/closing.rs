@@ -11,11 +11,11 @@ use std::sync::mpsc::channel;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{failures, pair, read_all, receive, watchdog, within_patience, Kind, Served, LONG};
+use common::{failures, pair, read_all, receive, watchdog, within_patience, Served, StreamKind, LONG};
 use socket2::SockRef;
 use socketserver::{handler_fn, Connection};
 
-every_kind! {
+every_stream_kind! {
     the_answer_reaches_a_client_that_still_sends
     the_answer_reaches_it_after_a_half_close_too
     a_client_that_never_stops_sending_does_not_keep_its_place
@@ -26,7 +26,7 @@ every_kind! {
 }
 
 /// A reset in place of the close would overtake the answer.
-fn the_answer_reaches_a_client_that_still_sends<K: Kind>() {
+fn the_answer_reaches_a_client_that_still_sends<K: StreamKind>() {
     const ANSWER: &[u8] = b"413 that is too much\n";
     let served = K::serve(handler_fn(|request: &mut Connection| {
         request.read_exact(&mut [0; 10])?;
@@ -43,7 +43,7 @@ fn the_answer_reaches_a_client_that_still_sends<K: Kind>() {
 }
 
 /// Nor does ending one's direction by hand spare the close its patience.
-fn the_answer_reaches_it_after_a_half_close_too<K: Kind>() {
+fn the_answer_reaches_it_after_a_half_close_too<K: StreamKind>() {
     let served = K::serve(handler_fn(|request: &mut Connection| {
         request.write_all(b"answer")?;
         request.shutdown(Shutdown::Write)?;
@@ -56,7 +56,7 @@ fn the_answer_reaches_it_after_a_half_close_too<K: Kind>() {
     served.stop();
 }
 
-fn a_client_that_never_stops_sending_does_not_keep_its_place<K: Kind>() {
+fn a_client_that_never_stops_sending_does_not_keep_its_place<K: StreamKind>() {
     let served = K::serve(handler_fn(|_: &mut Connection| Ok(())));
     let mut client = served.connect();
     let endless = std::thread::spawn(move || while client.write_all(&[b'x'; 4096]).is_ok() {});
@@ -70,7 +70,7 @@ fn a_client_that_never_stops_sending_does_not_keep_its_place<K: Kind>() {
 }
 
 /// "That was all, now your answer", as in HTTP/1.0 turned round.
-fn the_handler_may_end_its_direction_first<K: Kind>() {
+fn the_handler_may_end_its_direction_first<K: StreamKind>() {
     let (handle_error, told) = failures();
     let (sender, received) = channel();
     let handler = handler_fn(move |request: &mut Connection| {
@@ -92,7 +92,7 @@ fn the_handler_may_end_its_direction_first<K: Kind>() {
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [""; 0]);
 }
 
-fn the_client_may_end_its_direction_first<K: Kind>() {
+fn the_client_may_end_its_direction_first<K: StreamKind>() {
     let (handle_error, told) = failures();
     let handler = handler_fn(|request: &mut Connection| {
         let mut question = String::new();
@@ -106,7 +106,7 @@ fn the_client_may_end_its_direction_first<K: Kind>() {
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [""; 0]);
 }
 
-fn both_directions_may_be_ended<K: Kind>() {
+fn both_directions_may_be_ended<K: StreamKind>() {
     let (handle_error, told) = failures();
     let handler = handler_fn(|request: &mut Connection| {
         request.write_all(b"bye")?;
@@ -122,7 +122,7 @@ fn both_directions_may_be_ended<K: Kind>() {
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [""; 0]);
 }
 
-fn bytes_that_nobody_read_do_not_destroy_the_answer<K: Kind>() {
+fn bytes_that_nobody_read_do_not_destroy_the_answer<K: StreamKind>() {
     let served = K::serve(handler_fn(|request: &mut Connection| {
         // The first line of two, of which the second stays in the buffer, and more in the kernel.
         let mut line = String::new();

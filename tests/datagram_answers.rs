@@ -3,10 +3,8 @@
 // Clippy lets tests unwrap, panic and index, but not the functions that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
 #[macro_use]
-#[path = "common/datagrams.rs"]
-mod datagrams;
+mod common;
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -14,8 +12,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
-use common::{eventually, receive, run, Served, LONG};
-use datagrams::{accepted, echo, held, DatagramKind, Spot};
+use common::datagrams::{DatagramKind, Spot};
+use common::{echo, eventually, held, receive, run, Kind, Reach, Served, LONG};
 use socketserver::server::Threading;
 use socketserver::udp::Identified;
 use socketserver::{handler_fn, Datagram, Overload, ThreadingUdpServer, UdpServer};
@@ -141,7 +139,7 @@ fn one_who_does_not_read_his_answers_holds_nobody_up_for_long() {
         // Others are turned to, if not answered: what he has not read may be all that the server can have under way.
         let other = served.place.client();
         other.send(b"hello");
-        accepted(&served, 2);
+        served.expect_accepted(2);
         // And when he has read it, all are served again.
         deaf.0.set_nonblocking(true).unwrap();
         while (&deaf.0).read(&mut [0; 10]).is_ok() {}
@@ -206,7 +204,7 @@ fn a_dropped_datagram_is_a_line_in_the_log_once_a_second() {
         served.stop();
 
         // Without a request id.
-        let served = UdpServer::serve(Identified::new(echo()));
+        let served = UdpServer::serve(Identified::new(echo::<Datagram>()));
         let client = served.place.client();
         client.send(b"1234567");
         eventually("it is dropped", || served.handle.stats().dropped == 1);

@@ -3,18 +3,16 @@
 // Clippy lets tests unwrap, panic and index, but not the functions that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
 #[macro_use]
-#[path = "common/datagrams.rs"]
-mod datagrams;
+mod common;
 
 use std::io::{self, Read};
 use std::net::UdpSocket;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use common::{eventually, receive, run, Served};
-use datagrams::{accepted, echo, BuilderOf, Client, DatagramKind};
+use common::datagrams::{Client, DatagramKind};
+use common::{echo, eventually, receive, run, BuilderOf, Kind, Served};
 use socketserver::udp::UdpListener;
 use socketserver::{handler_fn, Datagram, Error, Handled, ThreadingUdpServer, UdpServer};
 
@@ -36,7 +34,7 @@ fn they_are_received_together() {
             let left = request.socket().unwrap().recv(&mut [std::mem::MaybeUninit::uninit(); 10]);
             Ok(sender.send((request.data()[0], left.map_err(|error| error.kind())))?)
         });
-        let (server, spot) = <UdpServer as DatagramKind>::bind(builder::<UdpServer>(4), handler);
+        let (server, spot) = <UdpServer as Kind>::bind(builder::<UdpServer>(4), handler);
         let client = spot.client();
         (0..5u8).for_each(|number| client.send(&[number]));
         let served = Served::new((server, spot));
@@ -66,7 +64,7 @@ fn everybody_gets_his_own_answers_in_order() {
                 assert_eq!(client.receive(), vec![round; 1000 + number]);
             }
         }
-        accepted(&served, 8 * 50 * 3);
+        served.expect_accepted(8 * 50 * 3);
         assert_eq!(served.handle.stats().accept_errors, 0);
         served.stop();
     });
@@ -94,7 +92,7 @@ fn over_ipv6() {
 #[test]
 fn what_is_too_long_is_dropped_among_them() {
     check(|batch| {
-        let (server, spot) = <UdpServer as DatagramKind>::bind(builder::<UdpServer>(batch).max_packet_size(10), echo());
+        let (server, spot) = <UdpServer as Kind>::bind(builder::<UdpServer>(batch).max_packet_size(10), echo());
         let client = spot.client();
         for _ in 0..10 {
             client.send(&[1; 10]);
@@ -115,7 +113,7 @@ fn at_a_stop_each_is_served_or_counted() {
             request.server().shutdown();
             Ok(())
         });
-        let (mut server, spot) = <UdpServer as DatagramKind>::bind(builder::<UdpServer>(batch), handler);
+        let (mut server, spot) = <UdpServer as Kind>::bind(builder::<UdpServer>(batch), handler);
         let client = spot.client();
         (0..2).for_each(|_| client.send(b"x"));
         let handle = server.handle();
@@ -130,8 +128,7 @@ fn at_a_stop_each_is_served_or_counted() {
 #[test]
 fn one_request_at_a_time_serves_them_one_after_another() {
     check(|batch| {
-        let (mut server, spot) =
-            <UdpServer as DatagramKind>::bind(builder::<UdpServer>(batch).timeout(Duration::ZERO), echo());
+        let (mut server, spot) = <UdpServer as Kind>::bind(builder::<UdpServer>(batch).timeout(Duration::ZERO), echo());
         let client = spot.client();
         for _ in 0..20 {
             (0..5u8).for_each(|number| client.send(&[number]));

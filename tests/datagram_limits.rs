@@ -2,10 +2,8 @@
 // Clippy lets tests unwrap, panic and index, but not the functions that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
 #[macro_use]
-#[path = "common/datagrams.rs"]
-mod datagrams;
+mod common;
 
 use std::io;
 #[cfg(target_os = "linux")]
@@ -15,8 +13,8 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{eventually, receive, Served, LONG};
-use datagrams::{accepted, echo, held, BuilderOf, Client, DatagramKind, Spot};
+use common::datagrams::{Client, DatagramKind, Spot};
+use common::{echo, eventually, held, receive, BuilderOf, Kind, Served, LONG};
 #[cfg(target_os = "linux")]
 use socket2::{Domain, Socket, Type};
 use socketserver::server::Threading;
@@ -72,7 +70,7 @@ fn exactly_the_most_is_delivered_and_more_is_dropped_and_counted<K: DatagramKind
     }
 }
 
-/// faults.md, U6.
+/// U6.
 fn a_dropped_datagram_is_not_answered_nor_served_cut<K: DatagramKind>() {
     let (sender, seen) = channel();
     let handler = handler_fn(move |request: &mut Datagram| {
@@ -152,7 +150,7 @@ fn answering<K: DatagramKind>(builder: BuilderOf<K>) -> (Served<Spot>, Receiver<
     (K::serve_as(builder, handler), outcomes)
 }
 
-/// faults.md, U10: at most so many bytes for each byte asked.
+/// U10: at most so many bytes for each byte asked.
 fn answers_are_limited_if_asked_for<K: DatagramKind>() {
     const REFUSED: Option<io::ErrorKind> = Some(io::ErrorKind::PermissionDenied);
     let (served, outcomes) = answering::<K>(K::builder().answer_limit(3));
@@ -178,7 +176,7 @@ fn answers_are_limited_if_asked_for<K: DatagramKind>() {
     );
     let client = served_empty.place.client();
     assert_eq!(client.ask(b""), b"");
-    accepted(&served_empty, 1);
+    served_empty.expect_accepted(1);
     client.hears_nothing();
     assert_eq!(served_empty.handle.stats().handler_errors, 1);
     served_empty.stop();
@@ -256,7 +254,7 @@ fn the_ceiling_is_exact<K: DatagramKind>() {
     for client in clients {
         assert_eq!(client.receive(), b"x");
     }
-    accepted(&served, 10);
+    served.expect_accepted(10);
     assert_eq!(served.handle.stats().dropped, 0);
     served.stop();
 }
@@ -312,7 +310,7 @@ fn more_than_the_queue_holds_is_dropped_and_counted<K: DatagramKind<Dispatch = T
     let mut answers: Vec<u8> = (0..5).map(|_| client.receive()[0]).collect();
     answers.sort_unstable();
     assert_eq!(answers, [0, 1, 2, 3, 4], "the first come first served");
-    accepted(&served, 5);
+    served.expect_accepted(5);
     client.hears_nothing();
     let stats = served.handle.stats();
     assert_eq!((stats.dropped, stats.rejected, stats.handler_errors), (5, 0, 0));
@@ -487,8 +485,7 @@ fn who_is_over_the_limit_per_address_hears_nothing_without_a_farewell() {
 #[test]
 fn a_sequential_server_rejects_nobody() {
     let _watchdog = common::watchdog();
-    let (server, spot) =
-        <UdpServer as DatagramKind>::bind(UdpServer::builder().overload(Overload::Reject(FAREWELL)), echo());
+    let (server, spot) = <UdpServer as Kind>::bind(UdpServer::builder().overload(Overload::Reject(FAREWELL)), echo());
     let client = spot.client();
     (0..8u8).for_each(|number| client.send(&[number]));
     let served = Served::new((server, spot));

@@ -2,18 +2,16 @@
 // Clippy lets tests unwrap, panic and index, but not the functions that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
 #[macro_use]
-#[path = "common/datagrams.rs"]
-mod datagrams;
+mod common;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use common::{eventually, own_address, receive, watchdog, Served, LONG};
-use datagrams::{accepted, echo, DatagramKind, Spot};
+use common::datagrams::{Client, Spot};
+use common::{echo, eventually, own_address, receive, watchdog, Kind, Reach, Served, LONG};
 use socketserver::server::Dispatch;
 use socketserver::udp::{Identified, RequestId};
 use socketserver::{
@@ -226,7 +224,7 @@ fn the_receive_buffer_is_what_the_builder_says() {
     assert!(default > set, "{default}");
 }
 
-/// faults.md, U11: with SO_REUSEADDR a second socket could bind the port and take the datagrams.
+/// U11: with SO_REUSEADDR a second socket could bind the port and take the datagrams.
 #[test]
 fn nobody_else_can_bind_the_port() {
     let _watchdog = watchdog();
@@ -272,7 +270,7 @@ fn a_socket_that_exists_is_served_with_the_builders_limits() {
         assert_eq!(served.handle.stats().dropped, 1);
         let spot = served.place.clone();
         served.stop();
-        assert!(spot.is_free());
+        assert!(spot.is_closed());
     }
     check::<socketserver::server::Sequential>();
     check::<socketserver::server::Threading>();
@@ -326,7 +324,7 @@ fn identified_drops_what_is_too_short_for_an_id() {
     assert_eq!(lengths.try_iter().count(), 0);
     // Eight bytes are an id with an empty request.
     assert_eq!(client.ask(b"12345678"), b"12345678");
-    accepted(&served, 9);
+    served.expect_accepted(9);
     let stats = served.handle.stats();
     assert_eq!((stats.dropped, stats.handler_errors, stats.panics), (8, 0, 0));
     served.stop();
@@ -388,7 +386,7 @@ mod unix {
         client.bind(&SockAddr::unix(name("client")).unwrap()).unwrap();
         client.connect(&SockAddr::unix(name("server")).unwrap()).unwrap();
         client.set_read_timeout(Some(LONG)).unwrap();
-        let answer = datagrams::Client(client).ask(b"hello");
+        let answer = Client(client).ask(b"hello");
         assert_eq!(answer, format!("@{}", &name("client")[1..]).as_bytes());
         running.stop().unwrap();
     }

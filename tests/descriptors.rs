@@ -10,10 +10,10 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use common::{echo, eventually, failures, own_address, read_byte, receive, watchdog, Kind, Place, Served};
+use common::{echo, eventually, failures, own_address, read_byte, receive, watchdog, Caller, Kind, Place, Reach};
 use socketserver::{
-    handler_fn, tcp, Connection, Overload, TcpServer, ThreadingTcpServer, ThreadingUnixStreamServer, UdpClient,
-    UnixStreamServer,
+    handler_fn, tcp, Connection, Overload, TcpServer, ThreadingTcpServer, ThreadingUdpServer,
+    ThreadingUnixDatagramServer, ThreadingUnixStreamServer, UdpClient, UdpServer, UnixDatagramServer, UnixStreamServer,
 };
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -66,13 +66,13 @@ fn every_state<K: Kind>() {
         drop(server);
         let served = K::serve(echo());
         for _ in 0..3 {
-            assert_eq!(served.exchange(b"x"), b"x");
+            assert_eq!(served.place.ask(b"x"), b"x");
         }
         let handle = served.handle.clone();
         served.stop();
         let (server, place) = K::bind(K::builder(), echo());
         let running = server.spawn().unwrap();
-        assert_eq!(place.exchange(b"x"), b"x");
+        assert_eq!(place.ask(b"x"), b"x");
         drop(running);
         // A handle that is kept keeps nothing open.
         let before = open();
@@ -85,8 +85,12 @@ fn every_state<K: Kind>() {
 fn no_state_of_a_server_leaks() {
     every_state::<TcpServer>();
     every_state::<ThreadingTcpServer>();
+    every_state::<UdpServer>();
+    every_state::<ThreadingUdpServer>();
     every_state::<UnixStreamServer>();
     every_state::<ThreadingUnixStreamServer>();
+    every_state::<UnixDatagramServer>();
+    every_state::<ThreadingUnixDatagramServer>();
 }
 
 #[test]
@@ -125,25 +129,32 @@ fn errors_panics_and_rejections_leak_nothing() {
         balanced(|| {
             let (handle_error, told) = failures();
             let builder = K::builder().verify_request(|_| panic!("cannot say")).handle_error(handle_error);
-            let served = Served::new(K::bind(builder, echo()));
+            let served = K::serve_as(builder, echo());
             for _ in 0..5 {
-                assert_eq!(served.exchange(b"x"), b"");
+                let mut client = served.place.call(b"x");
                 receive(&told);
+                served.idle();
+                client.hears_nothing();
             }
             served.stop();
             let (handle_error, told) = failures();
-            let handler = handler_fn(|_: &mut Connection| panic!("so it goes"));
-            let served = Served::new(K::bind(K::builder().handle_error(handle_error), handler));
+            let handler = handler_fn(|_: &mut K::Request| panic!("so it goes"));
+            let served = K::serve_as(K::builder().handle_error(handle_error), handler);
             for _ in 0..5 {
-                assert_eq!(served.exchange(b"x"), b"");
+                let mut client = served.place.call(b"x");
                 receive(&told);
+                served.idle();
+                client.hears_nothing();
             }
             served.stop();
         });
     }
     check::<TcpServer>();
     check::<ThreadingTcpServer>();
+    check::<UdpServer>();
+    check::<ThreadingUdpServer>();
     check::<ThreadingUnixStreamServer>();
+    check::<ThreadingUnixDatagramServer>();
     balanced(|| {
         let handler = handler_fn(|request: &mut Connection| {
             request.write_all(b"+")?;
@@ -151,7 +162,7 @@ fn errors_panics_and_rejections_leak_nothing() {
             Ok(())
         });
         let builder = ThreadingTcpServer::builder().max_connections(1).overload(Overload::Reject(b"-"));
-        let served = Served::new(<ThreadingTcpServer as Kind>::bind(builder, handler));
+        let served = ThreadingTcpServer::serve_as(builder, handler);
         let mut first = served.connect();
         assert_eq!(read_byte(&mut first), Some(b'+'));
         for _ in 0..100 {
@@ -171,7 +182,7 @@ fn a_cut_request_leaks_nothing() {
             Ok(())
         });
         let builder = ThreadingTcpServer::builder().drain_timeout(Duration::ZERO);
-        let served = Served::new(<ThreadingTcpServer as Kind>::bind(builder, handler));
+        let served = ThreadingTcpServer::serve_as(builder, handler);
         let mut clients: Vec<_> = (0..10).map(|_| served.connect()).collect();
         for client in &mut clients {
             assert_eq!(read_byte(client), Some(b'+'));

@@ -6,23 +6,23 @@
 mod common;
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{echo, expect_interval, failures, held, read_all, read_byte, receive, Kind, Served};
+use common::{
+    echo, eventually, expect_interval, failures, held, read_all, read_byte, receive, shared, Caller, Kind, Reach,
+    Served, ServerOf, StreamKind,
+};
 use socket2::Socket;
 use socketserver::server::Cause;
-use socketserver::{handler_fn, Connection, Failure, Handled, Handler, HandlerResult, Overload, Stage};
+use socketserver::{handler_fn, Connection, Failure, Handled, Overload, Stage};
 
 every_kind! {
     a_panic_in_verify_request_counts_as_a_no
     a_panic_in_handle_error_harms_nobody
     a_failure_says_the_stage_the_peer_and_the_cause
-    a_failing_setup_runs_nothing_else
-    a_failing_finish_does_not_hide_the_handlers_error
     service_actions_run_at_their_interval
     a_panic_in_service_actions_harms_nobody
     service_actions_can_shut_the_server_down
@@ -31,10 +31,14 @@ every_kind! {
     handle_request_with_a_timeout_of_zero_looks_once
     handle_request_ends_at_a_shutdown
     a_panic_in_handle_timeout_harms_nobody
+    handle_request_turns_away_who_is_not_verified
+}
+
+every_stream_kind! {
     a_peer_that_resets_harms_nobody
 }
 
-threading_kinds! {
+threading_stream_kinds! {
     handle_request_turns_away_at_the_ceiling
 }
 
@@ -46,105 +50,45 @@ fn a_panic_in_verify_request_counts_as_a_no<K: Kind>() {
         assert!(first.fetch_add(1, Ordering::SeqCst) > 0, "cannot say");
         true
     });
-    let served = Served::new(K::bind(builder, echo()));
-    assert_eq!(served.exchange(b"x"), b"");
-    let failure = receive(&told);
-    assert!(failure.starts_with("verify_request of ") && failure.ends_with("panicked: cannot say"), "{failure}");
-    assert_eq!(served.exchange(b"x"), b"x");
+    let served = K::serve_as(builder, echo());
+    let mut client = served.place.call(b"x");
+    assert_eq!(receive(&told), format!("verify_request of {} panicked: cannot say", client.address()));
     served.idle();
+    client.hears_nothing();
+    assert_eq!(served.place.ask(b"y"), b"y");
+    served.expect_accepted(2);
     let stats = served.handle.stats();
-    assert_eq!((stats.accepted, stats.rejected, stats.panics), (2, 1, 1));
+    assert_eq!((stats.rejected, stats.panics), (1, 1));
     served.stop();
 }
 
 /// In Python the end of the server.
 fn a_panic_in_handle_error_harms_nobody<K: Kind>() {
     let builder = K::builder().handle_error(|failure| panic!("what is one to do about {failure}"));
-    let served = Served::new(K::bind(builder, handler_fn(|_: &mut Connection| Err("an error".into()))));
-    for _ in 0..3 {
-        assert_eq!(served.exchange(b""), b"");
+    let served = K::serve_as(builder, handler_fn(|_: &mut K::Request| Err("an error".into())));
+    for count in 1..=3 {
+        let mut client = served.place.call(b"");
+        served.expect_accepted(count);
+        client.hears_nothing();
     }
-    served.idle();
     let stats = served.handle.stats();
     assert_eq!((stats.handler_errors, stats.panics), (3, 3));
     assert!(served.stop().is_clean());
 }
 
 fn a_failure_says_the_stage_the_peer_and_the_cause<K: Kind>() {
-    let (sender, told) = channel();
-    let sender = Mutex::new(sender);
+    let (tell, told) = shared();
     let builder = K::builder().handle_error(move |failure: &Failure| {
         let Cause::Error(error) = failure.cause() else { panic!("{failure}") };
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        let seen = (failure.stage(), failure.peer().cloned(), kind, failure.is_disconnect());
-        sender.lock().unwrap().send(seen).unwrap();
+        tell((failure.stage(), failure.peer().cloned(), kind, failure.is_disconnect()));
     });
-    let handler = handler_fn(|request: &mut Connection| {
-        request.read_exact(&mut [0; 10])?;
-        Ok(())
-    });
-    let served = Served::new(K::bind(builder, handler));
-    let mut client = served.connect();
-    client.write_all(b"half").unwrap();
-    client.shutdown(Shutdown::Write).unwrap();
-    let (stage, peer, kind, is_disconnect) = receive(&told);
-    assert_eq!(stage, Stage::Handle);
-    assert_eq!(peer.unwrap().as_socket_addr(), client.local_addr().unwrap().as_socket());
-    assert_eq!(kind, Some(io::ErrorKind::UnexpectedEof));
-    assert!(is_disconnect);
+    let handler = handler_fn(|request: &mut K::Request| Ok(request.read_exact(&mut [0; 10])?));
+    let served = K::serve_as(builder, handler);
+    let client = served.place.call(b"half");
+    let expected = (Stage::Handle, Some(client.address()), Some(io::ErrorKind::UnexpectedEof), true);
+    assert_eq!(receive(&told), expected);
     served.stop();
-}
-
-/// Fails in the stages it is told to.
-#[derive(Clone)]
-struct Failing(&'static [Stage]);
-
-impl Failing {
-    fn at(&self, stage: Stage) -> HandlerResult {
-        if self.0.contains(&stage) {
-            return Err(format!("{stage} of old").into());
-        }
-        Ok(())
-    }
-}
-
-impl Handler for Failing {
-    fn setup(&mut self, _: &mut Connection) -> HandlerResult {
-        self.at(Stage::Setup)
-    }
-
-    fn handle(&mut self, request: &mut Connection) -> HandlerResult {
-        request.write_all(b"h")?;
-        self.at(Stage::Handle)
-    }
-
-    fn finish(&mut self, request: &mut Connection) -> HandlerResult {
-        request.write_all(b"f")?;
-        self.at(Stage::Finish)
-    }
-}
-
-fn a_failing_setup_runs_nothing_else<K: Kind>() {
-    let (handle_error, told) = failures();
-    let served = Served::new(K::bind(K::builder().handle_error(handle_error), Failing(&[Stage::Setup])));
-    assert_eq!(served.exchange(b""), b"");
-    let failure = receive(&told);
-    assert!(failure.starts_with("setup of ") && failure.ends_with("failed: setup of old"), "{failure}");
-    served.stop();
-}
-
-fn a_failing_finish_does_not_hide_the_handlers_error<K: Kind>() {
-    let (handle_error, told) = failures();
-    let handler = Failing(&[Stage::Handle, Stage::Finish]);
-    let served = Served::new(K::bind(K::builder().handle_error(handle_error), handler));
-    assert_eq!(served.exchange(b""), b"hf");
-    let failure = receive(&told);
-    let expected = "failed: handle of old; after it, finish failed: finish of old";
-    assert!(failure.starts_with("handle of ") && failure.ends_with(expected), "{failure}");
-    let handle = served.handle.clone();
-    served.stop();
-    assert_eq!(told.try_iter().count(), 0);
-    assert_eq!(handle.stats().handler_errors, 1);
 }
 
 fn service_actions_run_at_their_interval<K: Kind>() {
@@ -152,9 +96,9 @@ fn service_actions_run_at_their_interval<K: Kind>() {
     let (sender, ran) = channel();
     let builder = K::builder().service_actions(INTERVAL, move |_| sender.send(Instant::now()).unwrap());
     let started = Instant::now();
-    let served = Served::new(K::bind(builder, echo()));
+    let served = K::serve_as(builder, echo());
     expect_interval(&ran, started, INTERVAL);
-    assert_eq!(served.exchange(b"x"), b"x");
+    assert_eq!(served.place.ask(b"x"), b"x");
     receive(&ran);
     served.stop();
     ran.try_iter().count();
@@ -166,45 +110,37 @@ fn a_panic_in_service_actions_harms_nobody<K: Kind>() {
     let (handle_error, told) = failures();
     let builder =
         K::builder().handle_error(handle_error).service_actions(Duration::from_millis(1), |_| panic!("no action"));
-    let served = Served::new(K::bind(builder, echo()));
+    let served = K::serve_as(builder, echo());
     for _ in 0..3 {
         assert_eq!(receive(&told), "service_actions panicked: no action");
-        assert_eq!(served.exchange(b"x"), b"x");
+        assert_eq!(served.place.ask(b"x"), b"x");
     }
     served.stop();
 }
 
 fn service_actions_can_shut_the_server_down<K: Kind>() {
-    let handle = Arc::new(Mutex::new(None::<socketserver::ServerHandle>));
-    let of_hook = Arc::clone(&handle);
-    let builder = K::builder().service_actions(Duration::from_millis(1), move |_| {
-        if let Some(handle) = &*of_hook.lock().unwrap() {
-            handle.shutdown();
-        }
-    });
+    let builder = K::builder().service_actions(Duration::from_millis(1), |server| server.shutdown());
     let (mut server, place) = K::bind(builder, echo());
-    *handle.lock().unwrap() = Some(server.handle());
     assert!(server.serve_forever().unwrap().is_clean());
     assert!(place.is_closed());
 }
 
 fn handle_request_serves_one<K: Kind>() {
     let (mut server, place) = K::bind(K::builder(), echo());
-    for text in [&b"one"[..], b"two"] {
-        let mut client = place.connect();
-        client.write_all(text).unwrap();
-        client.shutdown(Shutdown::Write).unwrap();
+    let mut clients: Vec<_> = (1..4u8).map(|number| (number, place.call(&[number]))).collect();
+    for (number, client) in &mut clients {
         assert!(matches!(server.handle_request().unwrap(), Handled::Served));
-        assert_eq!(read_all(&mut client), text);
+        assert_eq!(client.answer(), [*number]);
+        assert_eq!(server.handle().stats().accepted, u64::from(*number));
     }
     // After which it can serve for ever.
     let served = Served::new((server, place));
-    assert_eq!(served.exchange(b"three"), b"three");
-    assert_eq!(served.handle.stats().accepted, 3);
+    assert_eq!(served.place.ask(b"x"), b"x");
+    served.expect_accepted(4);
     served.stop();
 }
 
-fn timing_out<K: Kind>(timeout: Duration) -> usize {
+fn timing_out<K: Kind>(timeout: Duration) {
     let count = Arc::new(AtomicUsize::new(0));
     let hook = Arc::clone(&count);
     let builder = K::builder().timeout(timeout).handle_timeout(move |_| {
@@ -214,21 +150,19 @@ fn timing_out<K: Kind>(timeout: Duration) -> usize {
     let started = Instant::now();
     assert!(matches!(server.handle_request().unwrap(), Handled::TimedOut));
     assert!(started.elapsed() >= timeout);
-    let timed_out = count.load(Ordering::SeqCst);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
     // Somebody who waits already is served, whatever the timeout.
-    let mut client = place.connect();
-    client.shutdown(Shutdown::Write).unwrap();
-    common::eventually("the client is served", || matches!(server.handle_request().unwrap(), Handled::Served));
-    assert_eq!(read_all(&mut client), b"");
-    timed_out
+    let mut client = place.call(b"x");
+    eventually("the client is served", || matches!(server.handle_request().unwrap(), Handled::Served));
+    assert_eq!(client.answer(), b"x");
 }
 
 fn handle_request_times_out<K: Kind>() {
-    assert_eq!(timing_out::<K>(Duration::from_millis(30)), 1);
+    timing_out::<K>(Duration::from_millis(30));
 }
 
 fn handle_request_with_a_timeout_of_zero_looks_once<K: Kind>() {
-    assert_eq!(timing_out::<K>(Duration::ZERO), 1);
+    timing_out::<K>(Duration::ZERO);
 }
 
 fn handle_request_ends_at_a_shutdown<K: Kind>() {
@@ -257,7 +191,7 @@ fn a_panic_in_handle_timeout_harms_nobody<K: Kind>() {
     }
 }
 
-fn a_peer_that_resets_harms_nobody<K: Kind>() {
+fn a_peer_that_resets_harms_nobody<K: StreamKind>() {
     let (handle_error, told) = failures();
     let handler = handler_fn(|request: &mut Connection| {
         request.write_all(b"+")?;
@@ -265,7 +199,7 @@ fn a_peer_that_resets_harms_nobody<K: Kind>() {
             request.write_all(&[0; 65536])?;
         }
     });
-    let served = Served::new(K::bind(K::builder().handle_error(handle_error), handler));
+    let served = K::serve_as(K::builder().handle_error(handle_error), handler);
     for _ in 0..3 {
         let mut client = served.connect();
         assert_eq!(read_byte(&mut client), Some(b'+'));
@@ -278,13 +212,24 @@ fn a_peer_that_resets_harms_nobody<K: Kind>() {
     assert_eq!(told.try_iter().count(), 0);
 }
 
-fn handle_request_turns_away_at_the_ceiling<K: Kind>() {
+fn handle_request_turns_away_who_is_not_verified<K: Kind>() {
+    let (mut server, place) = K::bind(K::builder().verify_request(|_| false), echo());
+    let mut client = place.call(b"x");
+    let handled = server.handle_request().unwrap();
+    // Where a thread serves, it is a thread that asks.
+    let expected =
+        if K::is_threading() { matches!(handled, Handled::Served) } else { matches!(handled, Handled::Rejected) };
+    assert!(expected, "{handled:?}");
+    eventually("it is turned away", || server.handle().stats().rejected == 1 && server.handle().stats().active == 0);
+    client.hears_nothing();
+}
+
+fn handle_request_turns_away_at_the_ceiling<K: StreamKind>() {
     let (handler, release) = held();
     let builder = K::builder().max_connections(1).overload(Overload::Reject(b"full\n"));
     let (mut server, place) = K::bind(builder, handler);
-    let accept = |server: &mut common::ServerOf<K>| -> (Socket, Handled) {
-        let client = place.connect();
-        client.shutdown(Shutdown::Write).unwrap();
+    let accept = |server: &mut ServerOf<K>| -> (Socket, Handled) {
+        let client = place.call(b"");
         (client, server.handle_request().unwrap())
     };
     let (mut first, handled) = accept(&mut server);
@@ -294,15 +239,4 @@ fn handle_request_turns_away_at_the_ceiling<K: Kind>() {
     assert_eq!(read_all(&mut second), b"full\n");
     drop(release);
     assert_eq!(read_all(&mut first), b"+");
-}
-
-#[test]
-fn handle_request_turns_away_who_is_not_verified() {
-    let _watchdog = common::watchdog();
-    let builder = socketserver::TcpServer::builder().verify_request(|_| false);
-    let (mut server, place) = <socketserver::TcpServer as Kind>::bind(builder, echo());
-    let mut client = place.connect();
-    client.shutdown(Shutdown::Write).unwrap();
-    assert!(matches!(server.handle_request().unwrap(), Handled::Rejected));
-    assert_eq!(read_all(&mut client), b"");
 }

@@ -13,12 +13,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{
-    echo, eventually, failures, held, read_all, read_byte, receive, run, within_patience, Kind, Place, Served, LONG,
+    echo, eventually, failures, held, read_all, read_byte, receive, run, within_patience, Kind, Place, Reach, Served,
+    StreamKind, LONG,
 };
 use socket2::{Domain, Socket, Type};
 use socketserver::{handler_fn, Connection, Overload};
 
-threading_kinds! {
+threading_stream_kinds! {
     the_ceiling_is_exact
     whoever_waits_is_served_when_a_place_is_free
     a_rejected_client_is_told
@@ -29,12 +30,12 @@ threading_kinds! {
     a_stop_with_clients_at_the_ceiling_leaves_nobody_hanging
 }
 
-every_kind! {
+every_stream_kind! {
     an_empty_farewell_is_a_close
     clients_in_the_queue_at_a_stop_learn_of_it
 }
 
-fn the_ceiling_is_exact<K: Kind>() {
+fn the_ceiling_is_exact<K: StreamKind>() {
     const LIMIT: usize = 3;
     let (sender, peaks) = channel();
     let active = Arc::new(AtomicUsize::new(0));
@@ -72,7 +73,7 @@ fn the_ceiling_is_exact<K: Kind>() {
     served.stop();
 }
 
-fn whoever_waits_is_served_when_a_place_is_free<K: Kind>() {
+fn whoever_waits_is_served_when_a_place_is_free<K: StreamKind>() {
     let served = Served::new(K::bind(
         K::builder().max_connections(1),
         handler_fn(|request: &mut Connection| {
@@ -98,7 +99,7 @@ fn whoever_waits_is_served_when_a_place_is_free<K: Kind>() {
 const FAREWELL: &[u8] = b"busy, come again\r\n";
 
 /// A server of one place, which is taken.
-fn full<K: Kind>() -> (Served, Socket, std::sync::mpsc::Sender<()>) {
+fn full<K: StreamKind>() -> (Served, Socket, std::sync::mpsc::Sender<()>) {
     let (handler, release) = held();
     let builder = K::builder().max_connections(1).overload(Overload::Reject(FAREWELL));
     let served = Served::new(K::bind(builder, handler));
@@ -106,7 +107,7 @@ fn full<K: Kind>() -> (Served, Socket, std::sync::mpsc::Sender<()>) {
     (served, first, release)
 }
 
-fn a_rejected_client_is_told<K: Kind>() {
+fn a_rejected_client_is_told<K: StreamKind>() {
     let (served, mut first, release) = full::<K>();
     for _ in 0..3 {
         assert_eq!(served.exchange(b""), FAREWELL);
@@ -123,7 +124,7 @@ fn a_rejected_client_is_told<K: Kind>() {
 }
 
 /// Closing with unread bytes makes the kernel send a reset, which destroys the farewell.
-fn a_rejected_client_that_has_sent_is_told_without_a_reset<K: Kind>() {
+fn a_rejected_client_that_has_sent_is_told_without_a_reset<K: StreamKind>() {
     let (served, _first, release) = full::<K>();
     for _ in 0..5 {
         assert_eq!(within_patience(|| served.place.try_exchange(&[b'x'; 100_000])), FAREWELL);
@@ -133,7 +134,7 @@ fn a_rejected_client_that_has_sent_is_told_without_a_reset<K: Kind>() {
 }
 
 /// Nor one that never stops sending: the farewell is bounded in time.
-fn a_rejected_client_that_never_reads_holds_up_nobody<K: Kind>() {
+fn a_rejected_client_that_never_reads_holds_up_nobody<K: StreamKind>() {
     let (served, mut first, release) = full::<K>();
     let sending: Vec<_> = (0..3)
         .map(|_| {
@@ -151,7 +152,7 @@ fn a_rejected_client_that_never_reads_holds_up_nobody<K: Kind>() {
 }
 
 /// More at once than are taken leave of with patience.
-fn many_rejected_clients_are_all_closed<K: Kind>() {
+fn many_rejected_clients_are_all_closed<K: StreamKind>() {
     let (served, _first, release) = full::<K>();
     let mut clients: Vec<Socket> = (0..150).map(|_| served.connect()).collect();
     for client in &mut clients {
@@ -163,7 +164,7 @@ fn many_rejected_clients_are_all_closed<K: Kind>() {
     served.stop();
 }
 
-fn a_place_is_given_back_after_an_error_and_a_panic<K: Kind>() {
+fn a_place_is_given_back_after_an_error_and_a_panic<K: StreamKind>() {
     let (handle_error, told) = failures();
     let count = Arc::new(AtomicUsize::new(0));
     let handler = handler_fn(move |_: &mut Connection| match count.fetch_add(1, Ordering::SeqCst) % 2 {
@@ -182,7 +183,7 @@ fn a_place_is_given_back_after_an_error_and_a_panic<K: Kind>() {
     served.stop();
 }
 
-fn a_stop_with_clients_at_the_ceiling_leaves_nobody_hanging<K: Kind>() {
+fn a_stop_with_clients_at_the_ceiling_leaves_nobody_hanging<K: StreamKind>() {
     let (handler, release) = held();
     let served = Served::new(K::bind(K::builder().max_connections(1), handler));
     let mut first = served.place.begin();
@@ -202,14 +203,14 @@ fn a_stop_with_clients_at_the_ceiling_leaves_nobody_hanging<K: Kind>() {
     served.join().unwrap();
 }
 
-fn an_empty_farewell_is_a_close<K: Kind>() {
+fn an_empty_farewell_is_a_close<K: StreamKind>() {
     let builder = K::builder().max_connections(1).overload(Overload::Reject(b""));
     let served = Served::new(K::bind(builder, echo()));
     assert_eq!(served.exchange(b"x"), b"x");
     served.stop();
 }
 
-fn clients_in_the_queue_at_a_stop_learn_of_it<K: Kind>() {
+fn clients_in_the_queue_at_a_stop_learn_of_it<K: StreamKind>() {
     let (server, place) = K::bind(K::builder(), echo());
     let mut clients: Vec<Socket> = (0..3).map(|_| place.connect()).collect();
     server.handle().shutdown();
@@ -233,7 +234,7 @@ fn from(source: [u8; 4], place: &Place) -> Socket {
 #[test]
 #[cfg(target_os = "linux")] // where all of 127/8 is this machine's
 fn one_address_cannot_take_all_places() {
-    fn check<K: Kind>() {
+    fn check<K: StreamKind>() {
         let handler = handler_fn(|request: &mut Connection| {
             request.write_all(b"+")?;
             let _ = request.read(&mut [0])?;
@@ -274,7 +275,7 @@ fn verify_request_runs_before_the_limit_per_address() {
         *count += 1;
         *count > 3
     });
-    let served = Served::new(<socketserver::ThreadingTcpServer as Kind>::bind(builder, echo()));
+    let served = socketserver::ThreadingTcpServer::serve_as(builder, echo());
     for expected in [&b""[..], b"", b"", b"x"] {
         assert_eq!(served.exchange(b"x"), expected);
         served.idle();
@@ -288,7 +289,7 @@ fn verify_request_runs_before_the_limit_per_address() {
 fn what_was_sent_while_waiting_is_served() {
     let _watchdog = common::watchdog();
     let builder = socketserver::ThreadingTcpServer::builder().max_connections(2).drain_timeout(Duration::from_secs(60));
-    let served = Served::new(<socketserver::ThreadingTcpServer as Kind>::bind(builder, echo()));
+    let served = socketserver::ThreadingTcpServer::serve_as(builder, echo());
     let mut clients: Vec<Socket> = (0..20).map(|_| served.connect()).collect();
     for (client, number) in clients.iter_mut().zip(0u8..) {
         client.write_all(&[number]).unwrap();

@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use common::reactor::{held_up, until_lost, Echo, Probe, ReactorKind, Told};
-use common::{eventually, read_all, read_byte, receive, LONG};
+use common::{eventually, read_all, read_byte, receive, Reach, LONG};
 
 every_reactor! {
     dropped_before_the_start

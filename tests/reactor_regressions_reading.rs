@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use common::reactor::{lost, pattern, serving, until_lost, Probe, ReactorKind, Told};
-use common::{eventually, failures, read_byte, receive, LONG};
+use common::{eventually, failures, read_byte, receive, Reach, LONG};
 use socketserver::reactor::WriteStatus;
 use socketserver::{Protocol, Transport};
 

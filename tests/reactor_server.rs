@@ -15,7 +15,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use common::reactor::{lost, serving, until_lost, Echo, Probe, ReactorKind, ReactorTcp, ReactorTcpWorkers, Told};
-use common::{eventually, expect_interval, failures, own_address, read_byte, receive, run, Place};
+use common::{eventually, expect_interval, failures, own_address, read_byte, receive, run, Place, Reach};
 use socket2::Socket;
 use socketserver::{Error, Overload, Protocol, ReactorTcpServer, Stage, Transport};
 

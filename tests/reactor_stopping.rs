@@ -12,7 +12,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use common::reactor::{flood, held_up, lost, narrow, pattern, serving, until_lost, Echo, Probe, ReactorKind, Told};
-use common::{eventually, failures, read_all, read_byte, receive, LONG};
+use common::{eventually, failures, read_all, read_byte, receive, Reach, LONG};
 use socketserver::{Error, Protocol, Transport};
 
 const SHORT: Duration = Duration::from_millis(50);

@@ -12,7 +12,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use common::reactor::{Echo, Probe, ReactorKind, ReactorTcp, Told};
-use common::{eventually, own_address, read_byte, receive, run, Place, LONG};
+use common::{eventually, own_address, read_byte, receive, run, Place, Reach, LONG};
 use socketserver::reactor::{DatagramProtocol, DatagramTransport, Reactor, ReactorUdp};
 use socketserver::{Error, Protocol, ReactorTcpServer, Transport};
 

@@ -10,7 +10,7 @@ use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{echo, eventually, failures, receive, watchdog, LONG};
+use common::{echo, eventually, failures, receive, shared, watchdog, LONG};
 use socketserver::server::{AcceptError, Dispatch, Job, Listener, Prepare, Readiness, Refused, Sequential, Threading};
 use socketserver::{handler_fn, tcp, Address, Connection, Overload, RequestContext, Server, Stage};
 
@@ -108,24 +108,73 @@ fn a_preparation_says_who_the_peer_is_before_anybody_asks() {
 #[test]
 fn a_preparation_has_a_deadline_of_its_own() {
     let _watchdog = watchdog();
-    let (sender, told) = channel();
-    let sender = Mutex::new(sender);
+    let (tell, told) = shared();
+    let limit = Duration::from_millis(50);
     let running = Server::<Introduced, Threading>::builder()
-        .prepare_timeout(Duration::from_millis(50))
-        .handle_error(move |failure| {
-            sender.lock().unwrap().send((failure.stage(), failure.is_disconnect())).unwrap();
-        })
+        .prepare_timeout(limit)
+        .read_timeout(None)
+        .handle_error(move |failure| tell((failure.stage(), failure.is_disconnect())))
         .from_listener(introduced(), echo())
         .unwrap()
         .spawn()
         .unwrap();
+    let started = Instant::now();
     let silent = TcpStream::connect(running.local_addr()).unwrap();
     assert_eq!(receive(&told), (Stage::Prepare, true));
+    assert!(started.elapsed() >= limit);
     // Nobody else was held up, and it has been closed.
     assert_eq!(call(running.local_addr(), "from 192.0.2.1:80\nx"), "x");
     silent.set_read_timeout(Some(LONG)).unwrap();
     assert_eq!((&silent).read(&mut [0]).unwrap(), 0);
+    eventually("the requests have ended", || running.handle().stats().active == 0);
     running.stop().unwrap();
+}
+
+#[test]
+fn a_preparation_may_be_given_for_ever() {
+    fn check<D: Dispatch + Default>() {
+        let running = Server::<Introduced, D>::builder()
+            .prepare_timeout(Duration::MAX)
+            .from_listener(introduced(), echo())
+            .unwrap()
+            .spawn()
+            .unwrap();
+        assert_eq!(call(running.local_addr(), "from 192.0.2.1:80\nhello"), "hello");
+        running.stop().unwrap();
+    }
+    let _watchdog = watchdog();
+    check::<Sequential>();
+    check::<Threading>();
+}
+
+#[test]
+fn the_time_for_a_preparation_is_not_the_requests() {
+    let _watchdog = watchdog();
+    let hour = Duration::from_secs(3600);
+    for within in [None, Some(hour)] {
+        let (tell, told) = shared();
+        let begun = Instant::now();
+        let running = Server::<Introduced, Threading>::builder()
+            .prepare_timeout(LONG)
+            .request_deadline(within)
+            .from_listener(
+                introduced(),
+                handler_fn(move |request: &mut Connection| {
+                    tell(request.deadline());
+                    Ok(())
+                }),
+            )
+            .unwrap()
+            .spawn()
+            .unwrap();
+        assert_eq!(call(running.local_addr(), "from 192.0.2.1:80\n"), "");
+        match (within, receive(&told)) {
+            (None, None) => {}
+            (Some(_), Some(at)) => assert!(at >= begun + hour && at <= Instant::now() + hour),
+            (_, deadline) => panic!("{deadline:?} for {within:?}"),
+        }
+        running.stop().unwrap();
+    }
 }
 
 #[test]

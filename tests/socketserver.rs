@@ -7,13 +7,15 @@ mod common;
 
 use std::collections::HashSet;
 use std::io::{BufRead, Write};
-use std::net::Shutdown;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{echo, failures, held, read_all, read_byte, receive, BuilderOf, Kind, Place, Served};
+use common::{
+    echo, failures, held, read_all, read_byte, receive, shared, BuilderOf, Caller, Kind, Place, Reach, Served,
+    StreamKind, Talk,
+};
 use socketserver::server::{Builder, Listener, Threading};
 use socketserver::{handler_fn, Address, Connection, Handler, HandlerResult};
 
@@ -21,16 +23,18 @@ every_kind! {
     echoes_to_three_clients_in_turn
     shutdown_right_after_the_start
     close_immediately
-    a_closed_server_refuses
+    a_closed_server_is_gone
     an_error_is_handled_once
     a_panic_is_handled_once
     setup_and_finish_run_in_pythons_order
-    what_is_written_is_seen_without_a_flush
-    sixteen_mebibytes_are_not_truncated
-    a_request_that_is_not_verified_is_closed
-    verify_request_is_given_the_peer
+    a_request_that_is_not_verified_is_not_served
     a_request_knows_its_ends_and_its_server
     a_stop_takes_effect_at_once
+}
+
+every_stream_kind! {
+    what_is_written_is_seen_without_a_flush
+    sixteen_mebibytes_are_not_truncated
     the_address_can_be_bound_again
 }
 
@@ -41,33 +45,30 @@ threading_kinds! {
     requests_are_served_side_by_side
 }
 
-/// Python: `test_TCPServer` and its eleven siblings.
+/// Python: `test_TCPServer` and its eleven siblings, `test_UDPServer` and its five.
 fn echoes_to_three_clients_in_turn<K: Kind>() {
     let (server, place) = K::bind(K::builder(), echo());
     let address: Address = server.local_addr().into();
-    match &place {
-        Place::Tcp(tcp) => {
-            assert_ne!(tcp.port(), 0);
-            assert_eq!(address.as_socket_addr(), Some(*tcp));
-        }
-        #[cfg(unix)]
-        Place::Unix(path, _) => assert_eq!(address.as_path(), Some(path.as_path())),
+    assert_eq!(address, place.address());
+    if let Some(address) = address.as_socket_addr() {
+        assert_ne!(address.port(), 0);
     }
     let served = Served::new((server, place.clone()));
     assert_eq!(served.handle.local_addr(), address);
     for text in [&b"hello\n"[..], b"", b"a longer text\nof two lines\n"] {
-        assert_eq!(served.exchange(text), text);
+        assert_eq!(served.place.ask(text), text);
     }
     let handle = served.handle.clone();
     assert!(served.stop().is_clean());
     let stats = handle.stats();
-    assert_eq!((stats.accepted, stats.active, stats.rejected, stats.handler_errors), (3, 0, 0, 0));
+    assert_eq!((stats.accepted, stats.active, stats.rejected, stats.dropped), (3, 0, 0, 0));
+    assert_eq!((stats.handler_errors, stats.panics, stats.accept_errors, stats.spawn_failures), (0, 0, 0, 0));
     assert!(place.is_closed());
 }
 
 /// Python: `test_shutdown` (bpo-2302).
 fn shutdown_right_after_the_start<K: Kind>() {
-    let servers: Vec<Served> = (0..20).map(|_| K::serve(echo())).collect();
+    let servers: Vec<_> = (0..20).map(|_| K::serve(echo())).collect();
     for served in servers {
         assert!(served.stop().is_clean());
     }
@@ -76,29 +77,29 @@ fn shutdown_right_after_the_start<K: Kind>() {
 /// Python: `test_close_immediately`.
 fn close_immediately<K: Kind>() {
     let (server, place) = K::bind(K::builder(), echo());
+    assert!(!place.is_closed());
     drop(server);
     assert!(place.is_closed());
 }
 
 /// Python: `test_context_manager`.
-fn a_closed_server_refuses<K: Kind>() {
-    let (mut server, place) = K::bind(K::builder().timeout(Duration::from_secs(60)), echo());
-    let mut client = place.connect();
-    client.shutdown(Shutdown::Write).unwrap();
+fn a_closed_server_is_gone<K: Kind>() {
+    let (mut server, place) = K::bind(K::builder(), echo());
+    let mut client = place.call(b"x");
     server.handle_request().unwrap();
+    assert_eq!(client.answer(), b"x");
     drop(server);
-    assert!(place.is_closed());
-    assert_eq!(read_all(&mut client), b"");
+    place.closes();
 }
 
-fn failing<K: Kind>(handler: impl Handler + Clone, expected: &str) -> socketserver::Stats {
+fn failing<K: Kind>(handler: impl Handler<K::Request> + Clone, expected: &str) -> socketserver::Stats {
     let (handle_error, told) = failures();
-    let served = Served::new(K::bind(K::builder().handle_error(handle_error), handler));
+    let served = K::serve_as(K::builder().handle_error(handle_error), handler);
     for _ in 0..2 {
-        // The client is closed, cleanly, and the server goes on.
-        assert_eq!(served.exchange(b"hello\n"), b"");
-        let failure = receive(&told);
-        assert!(failure.starts_with("handle of ") && failure.ends_with(expected), "{failure}");
+        let mut client = served.place.call(b"hello\n");
+        assert_eq!(receive(&told), format!("handle of {}{expected}", client.address()));
+        served.idle();
+        client.hears_nothing();
     }
     let handle = served.handle.clone();
     assert!(served.stop().is_clean());
@@ -108,60 +109,85 @@ fn failing<K: Kind>(handler: impl Handler + Clone, expected: &str) -> socketserv
 
 /// Python: `test_sync_handled`, `test_threading_handled`.
 fn an_error_is_handled_once<K: Kind>() {
-    let stats = failing::<K>(handler_fn(|_: &mut Connection| Err("so it goes".into())), " failed: so it goes");
-    assert_eq!((stats.handler_errors, stats.panics), (2, 0));
+    let stats = failing::<K>(handler_fn(|_: &mut K::Request| Err("so it goes".into())), " failed: so it goes");
+    assert_eq!((stats.accepted, stats.handler_errors, stats.panics), (2, 2, 0));
 }
 
 /// Python: `test_sync_not_handled`, `test_threading_not_handled`, where it ends the server.
 fn a_panic_is_handled_once<K: Kind>() {
-    let stats = failing::<K>(handler_fn(|_: &mut Connection| panic!("so it goes")), " panicked: so it goes");
-    assert_eq!((stats.handler_errors, stats.panics), (0, 2));
+    let stats = failing::<K>(handler_fn(|_: &mut K::Request| panic!("so it goes")), " panicked: so it goes");
+    assert_eq!((stats.accepted, stats.handler_errors, stats.panics), (2, 0, 2));
 }
 
-/// Tells what of it runs, and fails in `handle` as it is told.
+/// Tells what of it runs, and fails where the request says.
 #[derive(Clone)]
-struct Script(Sender<&'static str>);
+struct Script {
+    tell: Sender<&'static str>,
+    words: String,
+}
 
-impl Handler for Script {
-    fn setup(&mut self, _: &mut Connection) -> HandlerResult {
-        Ok(self.0.send("setup")?)
-    }
-
-    fn handle(&mut self, request: &mut Connection) -> HandlerResult {
-        self.0.send("handle")?;
-        let mut word = String::new();
-        request.read_line(&mut word)?;
-        match word.as_str() {
-            "panic\n" => panic!("told to"),
-            "fail\n" => Err("told to".into()),
+impl Script {
+    fn step(&self, name: &'static str) -> HandlerResult {
+        self.tell.send(name)?;
+        match self.words.split_once(' ') {
+            Some(("fail", stages)) if stages.contains(name) => Err(format!("{name} of old").into()),
+            Some(("panic", stages)) if stages.contains(name) => panic!("{name} of old"),
             _ => Ok(()),
         }
     }
+}
 
-    fn finish(&mut self, request: &mut Connection) -> HandlerResult {
-        self.0.send("finish")?;
-        // Also after a panic the connection can be written to.
-        Ok(request.write_all(b"bye\n")?)
+impl<R: Talk> Handler<R> for Script {
+    fn setup(&mut self, request: &mut R) -> HandlerResult {
+        request.read_line(&mut self.words)?;
+        self.step("setup")
+    }
+
+    fn handle(&mut self, _: &mut R) -> HandlerResult {
+        self.step("handle")
+    }
+
+    fn finish(&mut self, request: &mut R) -> HandlerResult {
+        // Also after a panic it can be answered. Python's DatagramRequestHandler always does.
+        request.say(b"bye")?;
+        self.step("finish")
     }
 }
 
 fn setup_and_finish_run_in_pythons_order<K: Kind>() {
-    let (sender, order) = channel();
+    let (tell, order) = channel();
     let (handle_error, told) = failures();
-    let served = Served::new(K::bind(K::builder().handle_error(handle_error), Script(sender)));
-    for (word, failed) in [("ok\n", false), ("fail\n", true), ("panic\n", true)] {
-        assert_eq!(served.exchange(word.as_bytes()), b"bye\n");
-        assert_eq!([receive(&order), receive(&order), receive(&order)], ["setup", "handle", "finish"]);
-        if failed {
-            receive(&told);
+    let served = K::serve_as(K::builder().handle_error(handle_error), Script { tell, words: String::new() });
+    for (words, steps, failure) in [
+        ("ok", 3, ""),
+        ("fail setup", 1, "setup of PEER failed: setup of old"),
+        ("panic setup", 1, "setup of PEER panicked: setup of old"),
+        ("fail handle", 3, "handle of PEER failed: handle of old"),
+        ("panic handle", 3, "handle of PEER panicked: handle of old"),
+        ("fail finish", 3, "finish of PEER failed: finish of old"),
+        ("fail handle finish", 3, "handle of PEER failed: handle of old; after it, finish failed: finish of old"),
+    ] {
+        let mut client = served.place.call(words.as_bytes());
+        for step in &["setup", "handle", "finish"][..steps] {
+            assert_eq!(receive(&order), *step, "{words}");
         }
+        if !failure.is_empty() {
+            assert_eq!(receive(&told), failure.replace("PEER", &client.address().to_string()));
+        }
+        served.idle();
+        if steps == 3 {
+            assert_eq!(client.answer(), b"bye", "{words}");
+        }
+        client.hears_nothing();
     }
+    let handle = served.handle.clone();
     served.stop();
-    assert_eq!(told.try_iter().count(), 0);
+    assert_eq!(told.try_iter().count() + order.try_iter().count(), 0);
+    assert_eq!((handle.stats().handler_errors, handle.stats().panics), (4, 2));
 }
 
 /// Python: `SocketWriterTest.test_basics`, and `wbufsize = 0`.
-fn what_is_written_is_seen_without_a_flush<K: Kind>() {
+fn what_is_written_is_seen_without_a_flush<K: StreamKind>() {
     let served = K::serve(handler_fn(|request: &mut Connection| {
         request.write_all(b"+")?;
         assert_eq!(request.fill_buf()?, b"-", "the client answers what it has seen");
@@ -177,7 +203,7 @@ fn what_is_written_is_seen_without_a_flush<K: Kind>() {
 }
 
 /// Python: `SocketWriterTest.test_write`.
-fn sixteen_mebibytes_are_not_truncated<K: Kind>() {
+fn sixteen_mebibytes_are_not_truncated<K: StreamKind>() {
     const LENGTH: usize = 16 * 1024 * 1024;
     let byte = |at: usize| (at % 251) as u8;
     let served = K::serve(handler_fn(move |request: &mut Connection| {
@@ -196,41 +222,34 @@ fn sixteen_mebibytes_are_not_truncated<K: Kind>() {
 }
 
 /// Python: `test_shutdown_request_called_if_verify_request_false` (bpo-26309).
-fn a_request_that_is_not_verified_is_closed<K: Kind>() {
-    let handler = handler_fn(|_: &mut Connection| panic!("must not run"));
-    let served = Served::new(K::bind(K::builder().verify_request(|_| false), handler));
-    for _ in 0..3 {
-        assert_eq!(served.exchange(b"hello\n"), b"");
+fn a_request_that_is_not_verified_is_not_served<K: Kind>() {
+    let (tell, peers) = shared();
+    let builder = K::builder().verify_request(move |peer| {
+        tell(peer.clone());
+        false
+    });
+    let served = K::serve_as(builder, handler_fn(|_: &mut K::Request| panic!("must not run")));
+    for count in 1..=3 {
+        let mut client = served.place.call(b"hello\n");
+        assert_eq!(receive(&peers), client.address());
+        served.expect_accepted(count);
+        client.hears_nothing();
     }
-    served.idle();
     let stats = served.handle.stats();
-    assert_eq!((stats.accepted, stats.rejected, stats.panics, stats.handler_errors), (3, 3, 0, 0));
-    served.stop();
-}
-
-fn verify_request_is_given_the_peer<K: Kind>() {
-    let (sender, peers) = channel();
-    let sender = Mutex::new(sender);
-    let builder = K::builder().verify_request(move |peer| sender.lock().unwrap().send(peer.clone()).is_ok());
-    let served = Served::new(K::bind(builder, echo()));
-    let mut client = served.connect();
-    let local = client.local_addr().unwrap();
-    client.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(read_all(&mut client), b"");
-    let expected = local.as_socket().map_or(Address::Unnamed, Address::Inet);
-    assert_eq!(receive(&peers), expected);
+    assert_eq!((stats.rejected, stats.panics, stats.handler_errors, stats.dropped), (3, 0, 0, 0));
     served.stop();
 }
 
 fn a_request_knows_its_ends_and_its_server<K: Kind>() {
-    let (sender, ends) = channel();
-    let served = K::serve(handler_fn(move |request: &mut Connection| {
-        Ok(sender.send((request.peer_addr(), request.local_addr()?, request.server()))?)
+    let (tell, ends) = shared();
+    let served = K::serve(handler_fn(move |request: &mut K::Request| {
+        tell((request.ends()?, request.serving()));
+        Ok(())
     }));
-    let client = served.connect();
-    let (peer, local, server) = receive(&ends);
-    assert_eq!(peer.as_socket_addr(), client.local_addr().unwrap().as_socket());
-    assert_eq!(local, served.handle.local_addr());
+    let client = served.place.call(b"x");
+    let ((peer, local), server) = receive(&ends);
+    assert_eq!(peer, client.address());
+    assert_eq!(local, served.place.address());
     assert_eq!(server.local_addr(), local);
     assert!(!server.is_shutting_down());
     server.shutdown();
@@ -244,7 +263,7 @@ fn a_stop_takes_effect_at_once<K: Kind>() {
     let mut best = Duration::MAX;
     for _ in 0..20 {
         let served = K::serve(echo());
-        assert_eq!(served.exchange(b"x"), b"x");
+        assert_eq!(served.place.ask(b"x"), b"x");
         served.idle();
         let started = Instant::now();
         served.stop();
@@ -254,7 +273,7 @@ fn a_stop_takes_effect_at_once<K: Kind>() {
 }
 
 /// Python's `allow_reuse_address`: the closed connection of this end lingers in TIME_WAIT. A Unix path is unlinked.
-fn the_address_can_be_bound_again<K: Kind>() {
+fn the_address_can_be_bound_again<K: StreamKind>() {
     let served = K::serve(handler_fn(|_: &mut Connection| Ok(())));
     let address = served.place.clone();
     let mut client = served.connect();
@@ -286,12 +305,12 @@ thread_local! {
     static AT_END: std::cell::RefCell<Option<AtThreadEnd>> = const { std::cell::RefCell::new(None) };
 }
 
-fn telling_of_the_end(ended: Sender<()>) -> impl Handler + Clone {
-    handler_fn(move |_: &mut Connection| {
+fn telling_of_the_end<R: Talk>(ended: Sender<()>) -> impl Handler<R> + Clone {
+    handler_fn(move |request: &mut R| {
         AT_END.with(|at_end| {
             at_end.borrow_mut().get_or_insert_with(|| AtThreadEnd(ended.clone()));
         });
-        Ok(())
+        Ok(request.say(b"+")?)
     })
 }
 
@@ -299,12 +318,12 @@ fn telling_of_the_end(ended: Sender<()>) -> impl Handler + Clone {
 fn threads_are_reused<K: Kind>() {
     let threads = Arc::new(Mutex::new(HashSet::new()));
     let seen = Arc::clone(&threads);
-    let served = K::serve(handler_fn(move |_: &mut Connection| {
+    let served = K::serve(handler_fn(move |request: &mut K::Request| {
         seen.lock().unwrap().insert(std::thread::current().id());
-        Ok(())
+        Ok(request.say(b"+")?)
     }));
     for _ in 0..10 {
-        assert_eq!(served.exchange(b""), b"");
+        assert_eq!(served.place.ask(b""), b"+");
         served.idle();
     }
     assert_eq!(threads.lock().unwrap().len(), 1);
@@ -314,9 +333,9 @@ fn threads_are_reused<K: Kind>() {
 fn idle_threads_are_reaped<K: Kind<Dispatch = Threading>>() {
     let (sender, ended) = channel();
     let builder = K::builder().idle_thread_timeout(Duration::from_millis(10));
-    let served = Served::new(K::bind(builder, telling_of_the_end(sender)));
+    let served = K::serve_as(builder, telling_of_the_end(sender));
     for _ in 0..3 {
-        assert_eq!(served.exchange(b""), b"");
+        assert_eq!(served.place.ask(b""), b"+");
         receive(&ended);
     }
     served.stop();
@@ -325,8 +344,8 @@ fn idle_threads_are_reaped<K: Kind<Dispatch = Threading>>() {
 fn threads_end_with_the_server<K: Kind<Dispatch = Threading>>() {
     let (sender, ended) = channel();
     let builder = K::builder().idle_thread_timeout(Duration::from_secs(600));
-    let served = Served::new(K::bind(builder, telling_of_the_end(sender)));
-    assert_eq!(served.exchange(b""), b"");
+    let served = K::serve_as(builder, telling_of_the_end(sender));
+    assert_eq!(served.place.ask(b""), b"+");
     served.stop();
     receive(&ended);
 }
@@ -337,48 +356,55 @@ fn requests_are_served_side_by_side<K: Kind>() {
     let mut clients: Vec<_> = (0..5).map(|_| served.place.begin()).collect();
     assert_eq!(served.handle.stats().active, 5);
     drop(release);
-    for client in &mut clients {
-        assert_eq!(read_byte(client), None);
-    }
+    served.idle();
+    clients.iter_mut().for_each(Caller::hears_nothing);
     assert!(served.stop().is_clean());
 }
 
 /// One driver, whatever the builder was told.
 #[test]
 fn the_builder_of_each_kind_is_the_same_builder() {
-    fn settings<L: Listener<Request = Connection>>(builder: Builder<L, Threading>) -> Builder<L, Threading> {
-        builder.max_connections(7).read_timeout(None).stack_size(256 * 1024)
+    fn settings<L: Listener>(builder: Builder<L, Threading>) -> Builder<L, Threading> {
+        builder.max_connections(7).drain_timeout(None).stack_size(256 * 1024)
     }
     fn check<K: Kind<Dispatch = Threading>>() {
         let builder: BuilderOf<K> = settings(K::builder());
-        let served = Served::new(K::bind(builder, echo()));
-        assert_eq!(served.exchange(b"x"), b"x");
+        let served = K::serve_as(builder, echo());
+        assert_eq!(served.place.ask(b"x"), b"x");
         served.stop();
     }
     common::run(check::<socketserver::ThreadingTcpServer>);
+    common::run(check::<socketserver::ThreadingUdpServer>);
     #[cfg(unix)]
     common::run(check::<socketserver::ThreadingUnixStreamServer>);
+    #[cfg(unix)]
+    common::run(check::<socketserver::ThreadingUnixDatagramServer>);
+}
+
+/// Says how many came before.
+#[derive(Clone, Default)]
+struct Counting(Arc<AtomicUsize>);
+
+impl<R: Talk> Handler<R> for Counting {
+    fn handle(&mut self, request: &mut R) -> HandlerResult {
+        Ok(request.say(self.0.fetch_add(1, Ordering::SeqCst).to_string().as_bytes())?)
+    }
 }
 
 /// The same handler on every kind, unchanged.
 #[test]
 fn a_handler_that_counts_shares_an_arc() {
     let _watchdog = common::watchdog();
-    let count = Arc::new(AtomicUsize::new(0));
-    let shared = Arc::clone(&count);
-    let handler = handler_fn(move |request: &mut Connection| {
-        let mut line = String::new();
-        request.read_line(&mut line)?;
-        writeln!(request, "{} {}", shared.fetch_add(1, Ordering::SeqCst), line.trim_end())?;
-        Ok(())
-    });
-    fn serve<K: Kind>(handler: impl Handler + Clone) -> Vec<u8> {
+    let handler = Counting::default();
+    fn serve<K: Kind>(handler: impl Handler<K::Request> + Clone) -> Vec<u8> {
         let served = K::serve(handler);
-        let answer = served.exchange(b"hello\n");
+        let answer = served.place.ask(b"hello\n");
         served.stop();
         answer
     }
-    assert_eq!(serve::<socketserver::TcpServer>(handler.clone()), b"0 hello\n");
-    assert_eq!(serve::<socketserver::ThreadingTcpServer>(handler.clone()), b"1 hello\n");
-    assert_eq!(count.load(Ordering::SeqCst), 2);
+    assert_eq!(serve::<socketserver::TcpServer>(handler.clone()), b"0");
+    assert_eq!(serve::<socketserver::ThreadingTcpServer>(handler.clone()), b"1");
+    assert_eq!(serve::<socketserver::UdpServer>(handler.clone()), b"2");
+    assert_eq!(serve::<socketserver::ThreadingUdpServer>(handler.clone()), b"3");
+    assert_eq!(handler.0.load(Ordering::SeqCst), 4);
 }

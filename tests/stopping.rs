@@ -8,10 +8,10 @@ mod common;
 use std::io::{self, BufRead, Read, Write};
 use std::net::Shutdown;
 use std::sync::mpsc::{channel, Receiver};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{echo, failures, held, read_all, read_byte, receive, Kind, Served, LONG};
+use common::{echo, eventually, failures, held, read_byte, receive, Caller, Kind, Reach, StreamKind, Talk, LONG};
 use socketserver::{handler_fn, Connection, Error, Handler};
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -23,18 +23,21 @@ every_kind! {
     a_handler_can_shut_its_server_down
     a_handler_sees_that_a_shutdown_is_under_way
     a_request_under_way_is_served_to_its_end
+    join_returns_although_a_handler_computes_on
+    a_request_that_is_not_blocked_on_is_left_alone
+}
+
+every_stream_kind! {
     a_handler_blocked_in_a_read_is_cut_at_the_deadline
     a_handler_blocked_in_a_write_is_cut_at_the_deadline
     a_cut_upload_does_not_look_complete
     a_zero_drain_timeout_cuts_at_once
     shutdown_within_shortens_a_drain_under_way
     shutdown_within_does_not_lengthen_a_drain
-    join_returns_although_a_handler_computes_on
-    a_request_that_is_not_blocked_on_is_left_alone
     the_listener_is_closed_while_the_drain_goes_on
 }
 
-threading_kinds! {
+threading_stream_kinds! {
     a_report_counts_who_drained_and_who_was_cut
 }
 
@@ -90,26 +93,26 @@ fn shutdown_is_idempotent_from_many_threads<K: Kind>() {
 
 /// In Python a deadlock.
 fn a_handler_can_shut_its_server_down<K: Kind>() {
-    let served = K::serve(handler_fn(|request: &mut Connection| {
-        request.server().shutdown();
-        request.write_all(b"bye")?;
-        Ok(())
+    let served = K::serve(handler_fn(|request: &mut K::Request| {
+        request.serving().shutdown();
+        Ok(request.say(b"bye")?)
     }));
-    assert_eq!(served.exchange(b""), b"bye");
+    assert_eq!(served.place.ask(b""), b"bye");
+    let place = served.place.clone();
     assert!(served.join().unwrap().is_clean());
+    assert!(place.is_closed());
 }
 
 fn a_handler_sees_that_a_shutdown_is_under_way<K: Kind>() {
-    let served = K::serve(handler_fn(|request: &mut Connection| {
-        request.write_all(b"+")?;
-        common::eventually("a shutdown", || request.server().is_shutting_down());
-        request.write_all(b"-")?;
-        Ok(())
+    let served = K::serve(handler_fn(|request: &mut K::Request| {
+        request.say(b"+")?;
+        eventually("a shutdown", || request.serving().is_shutting_down());
+        Ok(request.say(b"-")?)
     }));
     let mut client = served.place.begin();
     let report = served.stop();
     assert_eq!((report.drained, report.abandoned, report.still_running), (1, 0, 0));
-    assert_eq!(read_all(&mut client), b"-");
+    assert_eq!(client.answer(), b"-");
 }
 
 fn a_request_under_way_is_served_to_its_end<K: Kind>() {
@@ -120,7 +123,49 @@ fn a_request_under_way_is_served_to_its_end<K: Kind>() {
     drop(release);
     let report = served.join().unwrap();
     assert_eq!((report.drained, report.abandoned, report.still_running), (1, 0, 0));
-    assert_eq!(read_byte(&mut client), None);
+    client.hears_nothing();
+}
+
+fn join_returns_although_a_handler_computes_on<K: Kind>() {
+    let (handler, release) = held();
+    let (server, place) = K::bind(K::builder().drain_timeout(SHORT), handler);
+    let running = server.spawn().unwrap();
+    let handle = running.handle();
+    let _client = place.begin();
+    let started = Instant::now();
+    let report = running.stop().unwrap();
+    assert!(started.elapsed() < LONG / 2, "not before the handler ended");
+    assert_eq!((report.drained, report.abandoned, report.still_running), (0, 1, 1));
+    assert!(!report.is_clean());
+    assert!(place.is_closed_or_held());
+    assert_eq!(handle.stats().active, 1);
+    drop(release);
+    eventually("the handler ends", || handle.stats().active == 0);
+    place.closes();
+}
+
+/// Python's `block_on_close = False`.
+fn a_request_that_is_not_blocked_on_is_left_alone<K: Kind>() {
+    let (release, wait) = channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let handler = handler_fn(move |request: &mut K::Request| {
+        request.say(b"+")?;
+        let _ = wait.lock().unwrap().recv_timeout(LONG);
+        Ok(request.say(b"-")?)
+    });
+    let (server, place) = K::bind(K::builder().block_on_close(false).drain_timeout(Duration::ZERO), handler);
+    let running = server.spawn().unwrap();
+    let handle = running.handle();
+    let mut client = place.begin();
+    let report = running.stop().unwrap();
+    assert_eq!((report.drained, report.abandoned, report.still_running), (0, 0, 1));
+    assert!(place.is_closed_or_held());
+    drop(release);
+    // Its end is as clean as any.
+    assert_eq!(client.answer(), b"-");
+    eventually("the handler ends", || handle.stats().active == 0);
+    client.hears_nothing();
+    assert_eq!(handle.stats().handler_errors, 0);
 }
 
 /// Runs `wait`, which blocks on the connection, and gives what it failed with. Says `+` first.
@@ -143,10 +188,10 @@ fn is_cut(result: io::Result<usize>) {
 }
 
 /// In Python the close waits for an idle client for ever.
-fn a_handler_blocked_in_a_read_is_cut_at_the_deadline<K: Kind>() {
+fn a_handler_blocked_in_a_read_is_cut_at_the_deadline<K: StreamKind>() {
     let (handler, ended) = blocked(|request| request.read(&mut [0]));
     let (handle_error, told) = failures();
-    let served = Served::new(K::bind(K::builder().drain_timeout(SHORT).handle_error(handle_error), handler));
+    let served = K::serve_as(K::builder().drain_timeout(SHORT).handle_error(handle_error), handler);
     let mut client = served.connect();
     assert_eq!(read_byte(&mut client), Some(b'+'));
     let started = Instant::now();
@@ -159,14 +204,14 @@ fn a_handler_blocked_in_a_read_is_cut_at_the_deadline<K: Kind>() {
     assert!(told.try_iter().all(|failure| failure.starts_with("close of ") && failure.contains(" cut: ")));
 }
 
-fn a_handler_blocked_in_a_write_is_cut_at_the_deadline<K: Kind>() {
+fn a_handler_blocked_in_a_write_is_cut_at_the_deadline<K: StreamKind>() {
     let (handler, ended) = blocked(|request| {
         request.set_write_timeout(None)?;
         loop {
             request.write_all(&[0; 65536])?;
         }
     });
-    let served = Served::new(K::bind(K::builder().drain_timeout(SHORT), handler));
+    let served = K::serve_as(K::builder().drain_timeout(SHORT), handler);
     let mut client = served.connect();
     assert_eq!(read_byte(&mut client), Some(b'+'));
     let report = served.stop();
@@ -175,7 +220,7 @@ fn a_handler_blocked_in_a_write_is_cut_at_the_deadline<K: Kind>() {
 }
 
 /// After `shutdown(Both)` the kernel says a clean end of file.
-fn a_cut_upload_does_not_look_complete<K: Kind>() {
+fn a_cut_upload_does_not_look_complete<K: StreamKind>() {
     let (handler, ended) = blocked(|request| {
         let mut upload = Vec::new();
         let result = request.read_to_end(&mut upload);
@@ -191,20 +236,20 @@ fn a_cut_upload_does_not_look_complete<K: Kind>() {
         is_cut(request.flush().map(|()| 0));
         result
     });
-    let served = Served::new(K::bind(K::builder().drain_timeout(SHORT), handler));
+    let served = K::serve_as(K::builder().drain_timeout(SHORT), handler);
     let mut client = served.connect();
     client.write_all(b"half of it").unwrap();
     assert_eq!(read_byte(&mut client), Some(b'+'));
     let handle = served.handle.clone();
     served.stop();
     is_cut(receive(&ended));
-    common::eventually("the request ends", || handle.stats().active == 0);
+    eventually("the request ends", || handle.stats().active == 0);
     assert_eq!(handle.stats().panics, 0);
 }
 
-fn a_zero_drain_timeout_cuts_at_once<K: Kind>() {
+fn a_zero_drain_timeout_cuts_at_once<K: StreamKind>() {
     let (handler, ended) = blocked(|request| request.read(&mut [0]));
-    let served = Served::new(K::bind(K::builder().drain_timeout(Duration::ZERO), handler));
+    let served = K::serve_as(K::builder().drain_timeout(Duration::ZERO), handler);
     let mut client = served.connect();
     assert_eq!(read_byte(&mut client), Some(b'+'));
     assert_eq!(served.stop().abandoned, 1);
@@ -212,9 +257,9 @@ fn a_zero_drain_timeout_cuts_at_once<K: Kind>() {
 }
 
 /// What a second Ctrl-C does.
-fn shutdown_within_shortens_a_drain_under_way<K: Kind>() {
+fn shutdown_within_shortens_a_drain_under_way<K: StreamKind>() {
     let (handler, ended) = blocked(|request| request.read(&mut [0]));
-    let served = Served::new(K::bind(K::builder().drain_timeout(None), handler));
+    let served = K::serve_as(K::builder().drain_timeout(None), handler);
     let mut client = served.connect();
     assert_eq!(read_byte(&mut client), Some(b'+'));
     served.handle.shutdown();
@@ -223,9 +268,9 @@ fn shutdown_within_shortens_a_drain_under_way<K: Kind>() {
     is_cut(receive(&ended));
 }
 
-fn shutdown_within_does_not_lengthen_a_drain<K: Kind>() {
+fn shutdown_within_does_not_lengthen_a_drain<K: StreamKind>() {
     let (handler, _ended) = blocked(|request| request.read(&mut [0]));
-    let served = Served::new(K::bind(K::builder().drain_timeout(SHORT), handler));
+    let served = K::serve_as(K::builder().drain_timeout(SHORT), handler);
     let mut client = served.connect();
     assert_eq!(read_byte(&mut client), Some(b'+'));
     served.handle.shutdown();
@@ -236,57 +281,22 @@ fn shutdown_within_does_not_lengthen_a_drain<K: Kind>() {
     assert!(started.elapsed() < LONG / 2);
 }
 
-fn join_returns_although_a_handler_computes_on<K: Kind>() {
-    let (handler, release) = held();
-    let (server, place) = K::bind(K::builder().drain_timeout(SHORT), handler);
-    let running = server.spawn().unwrap();
-    let handle = running.handle();
-    let _client = place.begin();
-    let started = Instant::now();
-    let report = running.stop().unwrap();
-    assert!(started.elapsed() < LONG / 2, "not before the handler ended");
-    assert_eq!((report.drained, report.abandoned, report.still_running), (0, 1, 1));
-    assert!(!report.is_clean());
-    assert!(place.is_closed());
-    assert_eq!(handle.stats().active, 1);
-    drop(release);
-    common::eventually("the handler ends", || handle.stats().active == 0);
-}
-
-/// Python's `block_on_close = False`.
-fn a_request_that_is_not_blocked_on_is_left_alone<K: Kind>() {
-    let (handler, release) = held();
-    let builder = K::builder().block_on_close(false).drain_timeout(Duration::ZERO);
-    let (server, place) = K::bind(builder, handler);
-    let running = server.spawn().unwrap();
-    let handle = running.handle();
-    let mut client = place.begin();
-    let report = running.stop().unwrap();
-    assert_eq!((report.drained, report.abandoned, report.still_running), (0, 0, 1));
-    assert!(place.is_closed());
-    drop(release);
-    // Its close is as clean as any.
-    assert_eq!(read_byte(&mut client), None);
-    common::eventually("the handler ends", || handle.stats().active == 0);
-    assert_eq!(handle.stats().handler_errors, 0);
-}
-
-fn the_listener_is_closed_while_the_drain_goes_on<K: Kind>() {
+fn the_listener_is_closed_while_the_drain_goes_on<K: StreamKind>() {
     let (handler, release) = held();
     let served = K::serve(handler);
     let _client = served.place.begin();
     served.handle.shutdown();
     // Each look may become a client that is served, if it is early enough.
-    common::eventually("the listener is closed", || served.place.is_closed());
+    eventually("the listener is closed", || served.place.is_closed());
     assert!(served.handle.stats().active >= 1);
     drop(release);
     assert!(served.join().unwrap().drained >= 1);
 }
 
-fn a_report_counts_who_drained_and_who_was_cut<K: Kind>() {
+fn a_report_counts_who_drained_and_who_was_cut<K: StreamKind>() {
     // Served until its end comes, or computing on if it says so.
     let (release, computing) = channel::<()>();
-    let computing = Arc::new(std::sync::Mutex::new(computing));
+    let computing = Arc::new(Mutex::new(computing));
     let handler = handler_fn(move |request: &mut Connection| {
         let mut words = String::new();
         request.write_all(b"+")?;
@@ -296,7 +306,7 @@ fn a_report_counts_who_drained_and_who_was_cut<K: Kind>() {
         }
         Ok(())
     });
-    let served = Served::new(K::bind(K::builder().drain_timeout(None), handler));
+    let served = K::serve_as(K::builder().drain_timeout(None), handler);
     let mut clients: Vec<_> = (0..6).map(|_| served.connect()).collect();
     for client in &mut clients {
         assert_eq!(read_byte(client), Some(b'+'));
@@ -308,7 +318,7 @@ fn a_report_counts_who_drained_and_who_was_cut<K: Kind>() {
         client.shutdown(Shutdown::Write).unwrap();
         assert_eq!(read_byte(client), None);
     }
-    common::eventually("three have drained", || served.handle.stats().active == 3);
+    eventually("three have drained", || served.handle.stats().active == 3);
     served.handle.shutdown_within(Duration::ZERO);
     let report = served.join().unwrap();
     assert_eq!((report.drained, report.abandoned, report.still_running), (3, 3, 1));

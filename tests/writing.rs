@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{eventually, pair, receive, watchdog, Kind, Served, LONG};
+use common::{eventually, pair, receive, watchdog, Kind, LONG};
 use socket2::SockRef;
 use socketserver::{handler_fn, Connection, Error, Phase, Stream, ThreadingTcpServer, Wait};
 
@@ -261,7 +261,7 @@ fn a_broadcast_is_not_held_up_by_one_who_does_not_read() {
         Ok(())
     });
     let builder = ThreadingTcpServer::builder().write_queue(10_000).drain_timeout(Duration::ZERO);
-    let served = Served::new(<ThreadingTcpServer as Kind>::bind(builder, handler));
+    let served = ThreadingTcpServer::serve_as(builder, handler);
     let (deaf, mut good) = (served.connect(), served.connect());
     eventually("both are members", || members.lock().unwrap().len() == 2);
     // In step with the good one, until the deaf one has been put out.

@@ -1,8 +1,8 @@
-//! What the tests of the datagram servers share: the four kinds, and a client for each. The counterpart of [`Kind`](super::common::Kind).
+//! The kinds of server whose requests are datagrams, and a client of theirs.
 //!
-//! A test over all kinds is a function `fn name<K: DatagramKind>()`, listed in [`every_datagram_kind!`].
-#![allow(dead_code, unused_macros, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! A test over all of them is a function `fn name<K: DatagramKind>()`, listed in [`every_datagram_kind!`].
 
+use std::any::TypeId;
 use std::fmt::Debug;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -10,15 +10,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 #[cfg(unix)]
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{channel, Sender};
-use std::sync::{Arc, Mutex};
+#[cfg(unix)]
+use std::sync::Arc;
 
 use socket2::{Domain, SockAddr, Socket, Type};
-use socketserver::server::{Builder, Dispatch, Listener};
+use socketserver::server::Dispatch;
 use socketserver::udp::UdpListener;
-use socketserver::{handler_fn, Address, Datagram, Handler, Server};
+use socketserver::{Address, Datagram, Handler, HandlerResult, Server, ServerHandle};
 
-use crate::common::{eventually, own_address, Served, LONG};
+use super::kinds::{BuilderOf, Caller, Kind, Reach, Talk};
+use super::{own_address, LONG};
 
 /// Where a datagram server is bound, for its clients.
 #[derive(Debug, Clone)]
@@ -31,6 +32,10 @@ pub enum Spot {
 impl Spot {
     /// A client of its own, with a name that can be answered.
     pub fn client(&self) -> Client {
+        self.try_client().unwrap_or_else(|error| panic!("cannot reach {self:?}: {error}"))
+    }
+
+    fn try_client(&self) -> io::Result<Client> {
         let socket = match self {
             Spot::Udp(server) => {
                 let socket = Socket::new(Domain::for_address(*server), Type::DGRAM, None).unwrap();
@@ -46,29 +51,45 @@ impl Spot {
                 socket
             }
         };
-        self.connect(socket)
+        self.try_connect(socket)
     }
 
     /// Has a socket send to this server, and take datagrams of its alone.
     pub fn connect(&self, socket: Socket) -> Client {
+        self.try_connect(socket).unwrap_or_else(|error| panic!("cannot reach {self:?}: {error}"))
+    }
+
+    fn try_connect(&self, socket: Socket) -> io::Result<Client> {
         let server = match self {
             Spot::Udp(server) => (*server).into(),
             #[cfg(unix)]
             Spot::Unix(path, _) => SockAddr::unix(path).unwrap(),
         };
-        socket.connect(&server).unwrap();
-        socket.set_read_timeout(Some(LONG)).unwrap();
-        socket.set_write_timeout(Some(LONG)).unwrap();
-        Client(socket)
+        socket.connect(&server)?;
+        socket.set_read_timeout(Some(LONG))?;
+        socket.set_write_timeout(Some(LONG))?;
+        Ok(Client(socket))
     }
 
     /// One datagram of a client of its own, and its answer.
     pub fn ask(&self, request: &[u8]) -> Vec<u8> {
         self.client().ask(request)
     }
+}
+
+impl Reach for Spot {
+    type Client = Client;
+
+    const IS_HELD_BY_REQUESTS: bool = true;
+
+    fn try_call(&self, request: &[u8]) -> io::Result<Client> {
+        let client = self.try_client()?;
+        client.0.send(request)?;
+        Ok(client)
+    }
 
     /// Whether the address can be bound by somebody else. On a Unix socket, that the path is gone.
-    pub fn is_free(&self) -> bool {
+    fn is_closed(&self) -> bool {
         match self {
             Spot::Udp(address) => match std::net::UdpSocket::bind(address) {
                 Ok(_) => true,
@@ -80,7 +101,7 @@ impl Spot {
         }
     }
 
-    pub fn address(&self) -> Address {
+    fn address(&self) -> Address {
         match self {
             Spot::Udp(address) => Address::Inet(*address),
             #[cfg(unix)]
@@ -137,49 +158,63 @@ impl Client {
     }
 }
 
-/// A kind of server whose requests are datagrams.
-pub trait DatagramKind: 'static {
-    type Listener: Listener<Request = Datagram>;
-    type Dispatch: Dispatch + Default + Debug;
-
-    fn try_bind<H: Handler<Datagram> + Clone>(
-        builder: BuilderOf<Self>,
-        handler: H,
-    ) -> socketserver::Result<(ServerOf<Self>, Spot)>;
-
-    fn bind<H: Handler<Datagram> + Clone>(builder: BuilderOf<Self>, handler: H) -> (ServerOf<Self>, Spot) {
-        Self::try_bind(builder, handler).unwrap()
+impl Caller for Client {
+    fn begun(&mut self) {
+        assert_eq!(self.receive(), b"+");
     }
 
-    fn builder() -> BuilderOf<Self> {
-        ServerOf::<Self>::builder()
+    fn answer(&mut self) -> Vec<u8> {
+        self.receive()
     }
 
-    /// Whether requests are served side by side.
-    fn is_threading() -> bool {
-        !Self::Dispatch::default().runs_inline()
+    fn hears_nothing(&mut self) {
+        Client::hears_nothing(self);
     }
 
-    fn is_udp() -> bool {
-        std::any::TypeId::of::<Self::Listener>() == std::any::TypeId::of::<UdpListener>()
+    fn is_not_served(&mut self) {
+        Client::hears_nothing(self);
     }
 
-    /// With the defaults.
-    fn serve<H: Handler<Datagram> + Clone>(handler: H) -> Served<Spot> {
-        Self::serve_as(Self::builder(), handler)
-    }
+    /// It is told of no end.
+    fn linger(&mut self) {}
 
-    fn serve_as<H: Handler<Datagram> + Clone>(builder: BuilderOf<Self>, handler: H) -> Served<Spot> {
-        Served::new(Self::bind(builder, handler))
+    fn address(&self) -> Address {
+        Client::address(self)
     }
 }
 
-pub type BuilderOf<K> = Builder<<K as DatagramKind>::Listener, <K as DatagramKind>::Dispatch>;
-pub type ServerOf<K> = Server<<K as DatagramKind>::Listener, <K as DatagramKind>::Dispatch>;
+impl Talk for Datagram {
+    fn echo(&mut self) -> HandlerResult {
+        Ok(self.reply(self.data())?)
+    }
 
-impl<D: Dispatch + Default + Debug> DatagramKind for Server<UdpListener, D> {
+    fn say(&mut self, words: &[u8]) -> io::Result<()> {
+        self.reply(words)
+    }
+
+    fn serving(&self) -> ServerHandle {
+        self.server()
+    }
+
+    fn ends(&self) -> io::Result<(Address, Address)> {
+        Ok((self.peer_addr(), self.local_addr()))
+    }
+}
+
+/// A kind of server whose requests are datagrams.
+pub trait DatagramKind: Kind<Request = Datagram, Place = Spot> {
+    fn is_udp() -> bool {
+        TypeId::of::<Self::Listener>() == TypeId::of::<UdpListener>()
+    }
+}
+
+impl<K: Kind<Request = Datagram, Place = Spot>> DatagramKind for K {}
+
+impl<D: Dispatch + Default + Debug> Kind for Server<UdpListener, D> {
+    type Request = Datagram;
     type Listener = UdpListener;
     type Dispatch = D;
+    type Place = Spot;
 
     fn try_bind<H: Handler<Datagram> + Clone>(
         builder: BuilderOf<Self>,
@@ -192,9 +227,11 @@ impl<D: Dispatch + Default + Debug> DatagramKind for Server<UdpListener, D> {
 }
 
 #[cfg(unix)]
-impl<D: Dispatch + Default + Debug> DatagramKind for Server<socketserver::unix::UnixDatagramListener, D> {
+impl<D: Dispatch + Default + Debug> Kind for Server<socketserver::unix::UnixDatagramListener, D> {
+    type Request = Datagram;
     type Listener = socketserver::unix::UnixDatagramListener;
     type Dispatch = D;
+    type Place = Spot;
 
     fn try_bind<H: Handler<Datagram> + Clone>(
         builder: BuilderOf<Self>,
@@ -209,66 +246,28 @@ impl<D: Dispatch + Default + Debug> DatagramKind for Server<socketserver::unix::
 
 /// Makes each generic test a test of every kind of datagram server.
 macro_rules! every_datagram_kind {
-    ($($test:ident)*) => {$(
-        mod $test {
-            use crate::common::run;
-
-            #[test]
-            fn udp_server() { run(crate::$test::<socketserver::UdpServer>) }
-
-            #[test]
-            fn threading_udp_server() { run(crate::$test::<socketserver::ThreadingUdpServer>) }
-
-            #[test]
-            #[cfg(unix)]
-            fn unix_datagram_server() { run(crate::$test::<socketserver::UnixDatagramServer>) }
-
-            #[test]
-            #[cfg(unix)]
-            fn threading_unix_datagram_server() { run(crate::$test::<socketserver::ThreadingUnixDatagramServer>) }
+    ($($test:ident)*) => {
+        tests_over! {
+            {
+                udp_server: UdpServer,
+                threading_udp_server: ThreadingUdpServer,
+                #[cfg(unix)] unix_datagram_server: UnixDatagramServer,
+                #[cfg(unix)] threading_unix_datagram_server: ThreadingUnixDatagramServer,
+            }
+            $($test)*
         }
-    )*};
+    };
 }
 
-/// Makes each generic test a test of the datagram servers that serve requests side by side.
+/// Makes each generic test a test of those of them that serve datagrams side by side.
 macro_rules! threading_datagram_kinds {
-    ($($test:ident)*) => {$(
-        mod $test {
-            use crate::common::run;
-
-            #[test]
-            fn threading_udp_server() { run(crate::$test::<socketserver::ThreadingUdpServer>) }
-
-            #[test]
-            #[cfg(unix)]
-            fn threading_unix_datagram_server() { run(crate::$test::<socketserver::ThreadingUnixDatagramServer>) }
+    ($($test:ident)*) => {
+        tests_over! {
+            {
+                threading_udp_server: ThreadingUdpServer,
+                #[cfg(unix)] threading_unix_datagram_server: ThreadingUnixDatagramServer,
+            }
+            $($test)*
         }
-    )*};
-}
-
-/// Answers every datagram with itself.
-pub fn echo() -> impl Handler<Datagram> + Clone {
-    handler_fn(|request: &mut Datagram| Ok(request.reply(request.data())?))
-}
-
-/// Says `+`, then waits until the sender that belongs to it has been dropped, or has sent.
-pub fn held() -> (impl Handler<Datagram> + Clone, Sender<()>) {
-    let (release, held) = channel::<()>();
-    let held = Arc::new(Mutex::new(held));
-    let handler = handler_fn(move |request: &mut Datagram| {
-        request.reply(b"+")?;
-        let _ = held.lock().unwrap().recv_timeout(LONG);
-        Ok(())
-    });
-    (handler, release)
-}
-
-/// Waits until so many requests have been accepted in all, and none is under way.
-#[track_caller]
-pub fn accepted<P>(served: &Served<P>, count: u64) {
-    eventually("so many requests have been served", || {
-        let stats = served.handle.stats();
-        stats.accepted >= count && stats.active == 0
-    });
-    assert_eq!(served.handle.stats().accepted, count);
+    };
 }

@@ -3,9 +3,9 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::common::own_address;
 
 /// What happens to the datagrams of one direction.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,17 +48,18 @@ pub struct Lossy {
 impl Lossy {
     pub fn before(server: SocketAddr, there: Faults, back: Faults, seed: u64) -> Self {
         let poll = Poll::new().unwrap();
-        let mut front = loopback();
+        let mut front = UdpSocket::bind(own_address()).unwrap();
         poll.registry().register(&mut front, FRONT, Interest::READABLE).unwrap();
         let waker = Waker::new(poll.registry(), WAKER).unwrap();
         let (address, fates, over) = (front.local_addr().unwrap(), Arc::default(), Arc::default());
+        let own_address = SocketAddr::new(address.ip(), 0);
         let mut network = Network {
             poll,
             front,
+            own_address,
             server,
             ways: HashMap::new(),
             tokens: HashMap::new(),
-            ages: VecDeque::new(),
             next_token: 0,
             there,
             back,
@@ -83,9 +86,12 @@ impl Drop for Lossy {
 const FRONT: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 
-/// More clients at once than a test has. The oldest way goes when another is wanted, and its socket with it: an answer that comes
-/// then is lost, rather than given to another client.
-const MOST_WAYS: usize = 512;
+/// More clients at once than a test has. When another way is wanted, the one that was used the longest ago goes, and its socket with it:
+/// an answer that comes then is lost, rather than given to another client.
+///
+/// Not the one that was made the longest ago: a client's fresh port may be one that another gave up long before, whose way it then takes
+/// over.
+pub const MOST_WAYS: usize = 256;
 
 /// When it is due, its number, whether it goes to the server, whose it is, and what it says.
 type Delayed = (Instant, u64, bool, SocketAddr, Vec<u8>);
@@ -93,11 +99,11 @@ type Delayed = (Instant, u64, bool, SocketAddr, Vec<u8>);
 struct Network {
     poll: Poll,
     front: UdpSocket,
+    own_address: SocketAddr,
     server: SocketAddr,
     /// Each client has a socket of its own towards the server, so that the server can tell them apart.
-    ways: HashMap<SocketAddr, (Token, UdpSocket)>,
+    ways: HashMap<SocketAddr, Way>,
     tokens: HashMap<Token, SocketAddr>,
-    ages: VecDeque<SocketAddr>,
     next_token: usize,
     there: Faults,
     back: Faults,
@@ -105,6 +111,13 @@ struct Network {
     under_way: BinaryHeap<Reverse<Delayed>>,
     count: u64,
     fates: Arc<Fates>,
+}
+
+struct Way {
+    socket: UdpSocket,
+    token: Token,
+    /// By a datagram to the server.
+    last_used: Instant,
 }
 
 impl Network {
@@ -119,12 +132,11 @@ impl Network {
             }
             for event in &events {
                 if event.token() == FRONT {
-                    while let Ok((length, client)) = self.front.recv_from(&mut buffer) {
+                    while let Some((length, client)) = next_of(|| self.front.recv_from(&mut buffer)) {
                         self.take_in(true, client, &buffer[..length]);
                     }
                 } else if let Some(client) = self.tokens.get(&event.token()).copied() {
-                    // An error is a refusal of the server's.
-                    while let Ok(length) = self.ways[&client].1.recv(&mut buffer) {
+                    while let Some(length) = next_of(|| self.ways[&client].socket.recv(&mut buffer)) {
                         self.take_in(false, client, &buffer[..length]);
                     }
                 }
@@ -154,32 +166,41 @@ impl Network {
             let Some(Reverse((_, _, to_server, client, data))) = self.under_way.pop() else { return };
             self.fates.passed.fetch_add(1, Ordering::Relaxed);
             // What the system does not take is lost too.
-            let _ = if to_server { self.way(client).send(&data) } else { self.front.send_to(&data, client) };
+            let _ = if to_server { self.way(client, now).send(&data) } else { self.front.send_to(&data, client) };
         }
     }
 
-    fn way(&mut self, client: SocketAddr) -> &UdpSocket {
+    fn way(&mut self, client: SocketAddr, now: Instant) -> &UdpSocket {
         if !self.ways.contains_key(&client) {
-            if self.ages.len() >= MOST_WAYS {
-                let oldest = self.ages.pop_front().unwrap();
-                let (token, _) = self.ways.remove(&oldest).unwrap();
-                self.tokens.remove(&token);
+            if self.ways.len() >= MOST_WAYS {
+                let (&idle, _) = self.ways.iter().min_by_key(|(_, way)| way.last_used).unwrap();
+                let way = self.ways.remove(&idle).unwrap();
+                self.tokens.remove(&way.token);
             }
             let token = Token(self.next_token);
             self.next_token += 1;
-            let mut socket = loopback();
+            // On an address of the proxy's own, where no late answer to somebody else can come before it is connected.
+            let mut socket = UdpSocket::bind(self.own_address).unwrap();
             socket.connect(self.server).unwrap();
             self.poll.registry().register(&mut socket, token, Interest::READABLE).unwrap();
             self.tokens.insert(token, client);
-            self.ages.push_back(client);
-            self.ways.insert(client, (token, socket));
+            self.ways.insert(client, Way { socket, token, last_used: now });
         }
-        &self.ways[&client].1
+        let way = self.ways.get_mut(&client).unwrap();
+        way.last_used = now;
+        &way.socket
     }
 }
 
-fn loopback() -> UdpSocket {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
+/// What has come, down to the last, because the poll tells of each arrival once. An error is a refusal, behind which there may be more.
+fn next_of<T>(mut receive: impl FnMut() -> io::Result<T>) -> Option<T> {
+    loop {
+        match receive() {
+            Ok(received) => return Some(received),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(_) => {}
+        }
+    }
 }
 
 /// Sebastiano Vigna's SplitMix64: the same numbers for the same seed.

@@ -1,25 +1,29 @@
 //! What the tests share: the server kinds, a client for each, and guards against hanging.
-//!
-//! A test over all kinds is a function `fn name<K: Kind>()`, listed in [`every_kind!`]. A further kind of server is one line there
-//! and one implementation of [`Kind`].
 // Each file of tests uses its own share of this, and Clippy lets tests unwrap and panic, but not the functions they share.
-#![allow(dead_code, unused_macros, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unused_imports, unused_macros, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[macro_use]
+pub mod kinds;
+#[macro_use]
+pub mod datagrams;
+#[macro_use]
 pub mod reactor;
+#[macro_use]
+pub mod streams;
 
-use std::fmt::Debug;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockAddr, Socket, Type};
-use socketserver::server::{Builder, Dispatch, Listener};
-use socketserver::{handler_fn, tcp, Connection, Failure, Handler, Server, ServerHandle};
+use socketserver::server::{Dispatch, Listener};
+use socketserver::{tcp, Connection, Failure, Server, ServerHandle};
+
+pub use kinds::{echo, held, BuilderOf, Caller, Kind, Reach, ServerOf, Talk};
+pub use streams::{read_all, read_byte, Place, StreamKind};
 
 /// Nothing here takes so long, even on a machine that has other things to do.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -65,6 +69,13 @@ pub fn receive<T>(receiver: &Receiver<T>) -> T {
     receiver.recv_timeout(LONG).expect("nothing was sent in time")
 }
 
+/// A sender that handlers can share.
+pub fn shared<T: Send + 'static>() -> (impl Fn(T) + Clone + Send + Sync + 'static, Receiver<T>) {
+    let (sender, receiver) = channel();
+    let sender = Arc::new(Mutex::new(sender));
+    (move |value| drop(sender.lock().unwrap().send(value)), receiver)
+}
+
 /// Something begun at `started` tells of five runs, an interval apart.
 pub fn expect_interval(ran: &Receiver<Instant>, started: Instant, interval: Duration) {
     let mut last = receive(ran);
@@ -88,174 +99,6 @@ pub fn own_address() -> SocketAddr {
     ([127, b | 0x80, c, d], 0).into()
 }
 
-/// Where a server listens, for its clients.
-#[derive(Debug, Clone)]
-pub enum Place {
-    Tcp(SocketAddr),
-    #[cfg(unix)]
-    Unix(PathBuf, Arc<tempfile::TempDir>),
-}
-
-impl Place {
-    pub fn try_connect(&self) -> io::Result<Socket> {
-        let (domain, address) = match self {
-            Place::Tcp(address) => (Domain::for_address(*address), SockAddr::from(*address)),
-            #[cfg(unix)]
-            Place::Unix(path, _) => (Domain::UNIX, SockAddr::unix(path)?),
-        };
-        let socket = Socket::new(domain, Type::STREAM, None)?;
-        socket.connect(&address)?;
-        socket.set_read_timeout(Some(LONG))?;
-        socket.set_write_timeout(Some(LONG))?;
-        Ok(socket)
-    }
-
-    pub fn connect(&self) -> Socket {
-        self.try_connect().unwrap_or_else(|error| panic!("cannot connect to {self:?}: {error}"))
-    }
-
-    /// A client that has nothing to say, which spares the close its patience, once its handler has said `+`.
-    pub fn begin(&self) -> Socket {
-        let mut client = self.connect();
-        client.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(read_byte(&mut client), Some(b'+'));
-        client
-    }
-
-    /// Whether nobody listens there any more. Where somebody does, this is a client that comes and goes.
-    pub fn is_closed(&self) -> bool {
-        match self.try_connect() {
-            Ok(_) => false,
-            Err(error) => matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound),
-        }
-    }
-
-    /// Sends `request`, ends this direction, and returns all that is answered.
-    pub fn exchange(&self, request: &[u8]) -> Vec<u8> {
-        self.try_exchange(request).unwrap()
-    }
-
-    pub fn try_exchange(&self, request: &[u8]) -> io::Result<Vec<u8>> {
-        let mut client = self.connect();
-        client.write_all(request)?;
-        client.shutdown(Shutdown::Write)?;
-        let mut answer = Vec::new();
-        client.read_to_end(&mut answer)?;
-        Ok(answer)
-    }
-}
-
-pub fn read_all(client: &mut Socket) -> Vec<u8> {
-    let mut answer = Vec::new();
-    client.read_to_end(&mut answer).unwrap();
-    answer
-}
-
-/// One byte, or `None` at the end.
-pub fn read_byte(client: &mut Socket) -> Option<u8> {
-    let mut byte = [0];
-    match client.read(&mut byte) {
-        Ok(0) => None,
-        Ok(_) => byte.first().copied(),
-        Err(error) => panic!("cannot read: {error}"),
-    }
-}
-
-/// A kind of server whose requests are connections.
-pub trait Kind: 'static {
-    type Listener: Listener<Request = Connection>;
-    type Dispatch: Dispatch + Default + Debug;
-
-    fn try_bind<H: Handler + Clone>(
-        builder: BuilderOf<Self>,
-        handler: H,
-    ) -> socketserver::Result<(ServerOf<Self>, Place)>;
-
-    fn bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> (ServerOf<Self>, Place) {
-        Self::try_bind(builder, handler).unwrap()
-    }
-
-    fn builder() -> BuilderOf<Self> {
-        ServerOf::<Self>::builder()
-    }
-
-    /// Whether requests are served side by side.
-    fn is_threading() -> bool {
-        !Self::Dispatch::default().runs_inline()
-    }
-
-    /// With the defaults.
-    fn serve<H: Handler + Clone>(handler: H) -> Served {
-        Served::new(Self::bind(Self::builder(), handler))
-    }
-}
-
-pub type BuilderOf<K> = Builder<<K as Kind>::Listener, <K as Kind>::Dispatch>;
-pub type ServerOf<K> = Server<<K as Kind>::Listener, <K as Kind>::Dispatch>;
-
-impl<D: Dispatch + Default + Debug> Kind for Server<tcp::TcpListener, D> {
-    type Listener = tcp::TcpListener;
-    type Dispatch = D;
-
-    fn try_bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> socketserver::Result<(Self, Place)> {
-        let server = builder.bind(own_address(), handler)?;
-        let place = Place::Tcp(server.local_addr());
-        Ok((server, place))
-    }
-}
-
-#[cfg(unix)]
-impl<D: Dispatch + Default + Debug> Kind for Server<socketserver::unix::UnixListener, D> {
-    type Listener = socketserver::unix::UnixListener;
-    type Dispatch = D;
-
-    fn try_bind<H: Handler + Clone>(builder: BuilderOf<Self>, handler: H) -> socketserver::Result<(Self, Place)> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let server = builder.bind(&path, handler)?;
-        Ok((server, Place::Unix(path, Arc::new(folder))))
-    }
-}
-
-/// Makes each generic test a test of every kind of server.
-macro_rules! every_kind {
-    ($($test:ident)*) => {$(
-        mod $test {
-            use crate::common::run;
-
-            #[test]
-            fn tcp_server() { run(crate::$test::<socketserver::TcpServer>) }
-
-            #[test]
-            fn threading_tcp_server() { run(crate::$test::<socketserver::ThreadingTcpServer>) }
-
-            #[test]
-            #[cfg(unix)]
-            fn unix_stream_server() { run(crate::$test::<socketserver::UnixStreamServer>) }
-
-            #[test]
-            #[cfg(unix)]
-            fn threading_unix_stream_server() { run(crate::$test::<socketserver::ThreadingUnixStreamServer>) }
-        }
-    )*};
-}
-
-/// Makes each generic test a test of the servers that serve requests side by side.
-macro_rules! threading_kinds {
-    ($($test:ident)*) => {$(
-        mod $test {
-            use crate::common::run;
-
-            #[test]
-            fn threading_tcp_server() { run(crate::$test::<socketserver::ThreadingTcpServer>) }
-
-            #[test]
-            #[cfg(unix)]
-            fn threading_unix_stream_server() { run(crate::$test::<socketserver::ThreadingUnixStreamServer>) }
-        }
-    )*};
-}
-
 pub fn run(test: impl FnOnce()) {
     let _watchdog = watchdog();
     test();
@@ -266,16 +109,6 @@ pub struct Served<P = Place> {
     pub place: P,
     pub handle: ServerHandle,
     serving: std::thread::JoinHandle<socketserver::Result<socketserver::ShutdownReport>>,
-}
-
-impl Served {
-    pub fn connect(&self) -> Socket {
-        self.place.connect()
-    }
-
-    pub fn exchange(&self, request: &[u8]) -> Vec<u8> {
-        self.place.exchange(request)
-    }
 }
 
 impl<P> Served<P> {
@@ -290,6 +123,16 @@ impl<P> Served<P> {
         eventually("no request is under way", || self.handle.stats().active == 0);
     }
 
+    /// Waits until so many requests have been accepted in all, and none is under way.
+    #[track_caller]
+    pub fn expect_accepted(&self, count: u64) {
+        eventually("so many requests have been served", || {
+            let stats = self.handle.stats();
+            stats.accepted >= count && stats.active == 0
+        });
+        assert_eq!(self.handle.stats().accepted, count);
+    }
+
     pub fn stop(self) -> socketserver::ShutdownReport {
         self.handle.shutdown();
         self.join().unwrap()
@@ -298,31 +141,6 @@ impl<P> Served<P> {
     pub fn join(self) -> socketserver::Result<socketserver::ShutdownReport> {
         self.serving.join().expect("serve_forever panicked")
     }
-}
-
-/// Answers everything with itself, until the end.
-pub fn echo() -> impl Handler + Clone {
-    handler_fn(|request: &mut Connection| {
-        let mut buffer = [0; 4096];
-        loop {
-            match request.read(&mut buffer)? {
-                0 => return Ok(()),
-                count => request.write_all(buffer.get(..count).unwrap_or_default())?,
-            }
-        }
-    })
-}
-
-/// Says `+`, then waits until the sender that belongs to it has been dropped, or has sent.
-pub fn held() -> (impl Handler + Clone, Sender<()>) {
-    let (release, held) = channel::<()>();
-    let held = Arc::new(Mutex::new(held));
-    let handler = handler_fn(move |request: &mut Connection| {
-        request.write_all(b"+")?;
-        let _ = held.lock().unwrap().recv_timeout(LONG);
-        Ok(())
-    });
-    (handler, release)
 }
 
 /// What `handle_error` was told, as text.
