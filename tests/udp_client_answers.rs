@@ -269,7 +269,7 @@ fn an_answer_that_comes_twice_is_never_the_next_requests() {
     const REQUESTS: u32 = 10_000;
     let peer = Peer::echoing();
     let late = Faults { doubled: 60, delay: Duration::from_millis(6), ..Faults::default() };
-    let network = Lossy::before(peer.address, Faults::default(), late, 11);
+    let network = Lossy::before(common::own_address(), peer.address, Faults::default(), late, 11);
     let totals = Mutex::new((0, 0));
     let ask = |thread: u32| {
         let mut client = patient().connect(network.address).unwrap();

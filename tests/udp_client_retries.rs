@@ -128,7 +128,7 @@ fn most_requests_survive_a_bad_network() {
     let _watchdog = watchdog();
     let bad = Faults { lost: 30, doubled: 5, delay: Duration::from_millis(5) };
     let peer = Peer::answering(|data| RequestId::split(data).map(|(id, data)| id.prefix(&[b"re: ", data].concat())));
-    let network = Lossy::before(peer.address, bad, bad, 2024);
+    let network = Lossy::before(common::own_address(), peer.address, bad, bad, 2024);
     let timeout = Duration::from_millis(1_200);
     let builder = UdpClient::builder().timeout(timeout).first_retry(Duration::from_millis(80));
     let (next, answered, passed_over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
@@ -294,11 +294,23 @@ fn the_bad_network_is_as_bad_as_it_says() {
     let (mut dice, mut again) = (Dice(7), Dice(7));
     assert!((0..100).all(|_| dice.throw() == again.throw()));
     let peer = Peer::echoing();
-    let network = Lossy::before(peer.address, Faults { lost: 100, ..Faults::default() }, Faults::default(), 1);
+    let network = Lossy::before(
+        common::own_address(),
+        peer.address,
+        Faults { lost: 100, ..Faults::default() },
+        Faults::default(),
+        1,
+    );
     let mut client = UdpClient::builder().timeout(SHORT).retries(0).connect(network.address).unwrap();
     assert_timed_out(&client.request(b"?").unwrap_err(), SHORT);
     drop(network);
-    let network = Lossy::before(peer.address, Faults::default(), Faults { doubled: 100, ..Faults::default() }, 1);
+    let network = Lossy::before(
+        common::own_address(),
+        peer.address,
+        Faults::default(),
+        Faults { doubled: 100, ..Faults::default() },
+        1,
+    );
     let mut client = patient().connect(network.address).unwrap();
     client.send(b"?").unwrap();
     assert_eq!((client.recv().unwrap(), client.recv().unwrap()), (b"?".to_vec(), b"?".to_vec()));
@@ -309,7 +321,7 @@ fn the_bad_network_is_as_bad_as_it_says() {
 fn the_bad_network_keeps_the_ways_that_are_in_use() {
     let _watchdog = watchdog();
     let (server, address) = peer();
-    let network = Lossy::before(address, Faults::default(), Faults::default(), 1);
+    let network = Lossy::before(common::own_address(), address, Faults::default(), Faults::default(), 1);
     let clients: Vec<UdpSocket> = (0..=MOST_WAYS)
         .map(|_| {
             let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

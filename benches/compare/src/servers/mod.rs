@@ -40,6 +40,7 @@ pub enum Kind {
     UdpStd,
     UdpTokio,
     UdpSequential,
+    UdpBatch,
     UdpThreading,
     UdpReactor,
     UdpForger,
@@ -47,7 +48,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Epoll,
         Kind::Mio,
         Kind::Tokio,
@@ -62,6 +63,7 @@ impl Kind {
         Kind::UdpStd,
         Kind::UdpTokio,
         Kind::UdpSequential,
+        Kind::UdpBatch,
         Kind::UdpThreading,
         Kind::UdpReactor,
         Kind::UdpForger,
@@ -84,6 +86,7 @@ impl Kind {
             Kind::UdpStd => "udp-std",
             Kind::UdpTokio => "udp-tokio",
             Kind::UdpSequential => "udp-sequential",
+            Kind::UdpBatch => "udp-batch",
             Kind::UdpThreading => "udp-threading",
             Kind::UdpReactor => "udp-reactor",
             Kind::UdpForger => "udp-forger",
@@ -107,6 +110,7 @@ impl Kind {
             Kind::UdpStd => "std's UdpSocket, recv_from and send_to",
             Kind::UdpTokio => "tokio's UdpSocket on the current-thread runtime",
             Kind::UdpSequential => "socketserver::UdpServer, one datagram after the other",
+            Kind::UdpBatch => "socketserver::UdpServer with receive_batch(32), the feature recvmmsg",
             Kind::UdpThreading => "socketserver::ThreadingUdpServer, a thread for each datagram, reused",
             Kind::UdpReactor => "socketserver::ReactorUdp, a callback for each datagram",
             Kind::UdpForger => "a peer that sends forgeries before it answers, for udp-forged",
@@ -120,6 +124,7 @@ impl Kind {
             | Kind::UdpStd
             | Kind::UdpTokio
             | Kind::UdpSequential
+            | Kind::UdpBatch
             | Kind::UdpThreading
             | Kind::UdpReactor
             | Kind::UdpForger
@@ -214,6 +219,7 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
         Kind::UdpStd => udp_std::start(settings)?,
         Kind::UdpTokio => tokio::start_udp(settings)?,
         Kind::UdpSequential => socketserver::start_udp_sequential()?,
+        Kind::UdpBatch => socketserver::start_udp_batch()?,
         Kind::UdpThreading => socketserver::start_udp_threading()?,
         Kind::UdpReactor => socketserver::start_udp_reactor()?,
         Kind::UdpForger => udp_forger::start()?,
