@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::datagrams::{Client, DatagramKind, Spot};
-use common::{BuilderOf, ComposedKind, echo, eventually, held, Kind, LONG, receive, Served, Serves};
+use common::{echo, eventually, held, receive, BuilderOf, ComposedKind, Kind, Served, Serves, LONG};
 #[cfg(target_os = "linux")]
 use socket2::{Domain, Socket, Type};
 use socketserver::server::Threading;

@@ -11,11 +11,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::{
-    echo, eventually, failures, own_address, read_byte, receive, watchdog, Kind, Place, Served, Serves, StreamKind,
+    echo, eventually, failures, own_address, read_byte, receive, watchdog, Caller, Kind, Place, Reach, Serves,
 };
 use socketserver::{
-    handler_fn, tcp, Connection, Overload, TcpServer, ThreadingTcpServer, ThreadingUnixStreamServer, UdpClient,
-    UnixStreamServer,
+    handler_fn, tcp, Connection, Overload, TcpServer, ThreadingTcpServer, ThreadingUdpServer,
+    ThreadingUnixDatagramServer, ThreadingUnixStreamServer, UdpClient, UdpServer, UnixDatagramServer, UnixStreamServer,
 };
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -59,7 +59,7 @@ fn a_bind_that_fails_leaks_nothing() {
     });
 }
 
-fn every_state<K: StreamKind>() {
+fn every_state<K: Kind>() {
     balanced(|| {
         // Never started; stopped and never started; served and stopped; dropped while it runs.
         drop(K::bind(K::builder(), echo()));
@@ -68,13 +68,13 @@ fn every_state<K: StreamKind>() {
         drop(server);
         let served = K::serve(echo());
         for _ in 0..3 {
-            assert_eq!(served.exchange(b"x"), b"x");
+            assert_eq!(served.place.ask(b"x"), b"x");
         }
         let handle = served.handle.clone();
         served.stop();
         let (server, place) = K::bind(K::builder(), echo());
         let running = server.spawn().unwrap();
-        assert_eq!(place.exchange(b"x"), b"x");
+        assert_eq!(place.ask(b"x"), b"x");
         drop(running);
         // A handle that is kept keeps nothing open.
         let before = open();
@@ -87,8 +87,12 @@ fn every_state<K: StreamKind>() {
 fn no_state_of_a_server_leaks() {
     every_state::<TcpServer>();
     every_state::<ThreadingTcpServer>();
+    every_state::<UdpServer>();
+    every_state::<ThreadingUdpServer>();
     every_state::<UnixStreamServer>();
     every_state::<ThreadingUnixStreamServer>();
+    every_state::<UnixDatagramServer>();
+    every_state::<ThreadingUnixDatagramServer>();
 }
 
 #[test]
@@ -123,29 +127,36 @@ fn a_kept_writer_keeps_no_descriptor() {
 
 #[test]
 fn errors_panics_and_rejections_leak_nothing() {
-    fn check<K: StreamKind>() {
+    fn check<K: Kind>() {
         balanced(|| {
             let (handle_error, told) = failures();
             let builder = K::builder().verify_request(|_| panic!("cannot say")).handle_error(handle_error);
-            let served = Served::new(K::bind(builder, echo()));
+            let served = K::serve_as(builder, echo());
             for _ in 0..5 {
-                assert_eq!(served.exchange(b"x"), b"");
+                let mut client = served.place.call(b"x");
                 receive(&told);
+                served.idle();
+                client.hears_nothing();
             }
             served.stop();
             let (handle_error, told) = failures();
-            let handler = handler_fn(|_: &mut Connection| panic!("so it goes"));
-            let served = Served::new(K::bind(K::builder().handle_error(handle_error), handler));
+            let handler = handler_fn(|_: &mut K::Request| panic!("so it goes"));
+            let served = K::serve_as(K::builder().handle_error(handle_error), handler);
             for _ in 0..5 {
-                assert_eq!(served.exchange(b"x"), b"");
+                let mut client = served.place.call(b"x");
                 receive(&told);
+                served.idle();
+                client.hears_nothing();
             }
             served.stop();
         });
     }
     check::<TcpServer>();
     check::<ThreadingTcpServer>();
+    check::<UdpServer>();
+    check::<ThreadingUdpServer>();
     check::<ThreadingUnixStreamServer>();
+    check::<ThreadingUnixDatagramServer>();
     balanced(|| {
         let handler = handler_fn(|request: &mut Connection| {
             request.write_all(b"+")?;

@@ -12,7 +12,10 @@ use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{BuilderOf, Caller, ComposedKind, echo, failures, held, Kind, Place, Reach, read_all, read_byte, receive, Served, Serves, shared, StreamKind, Talk};
+use common::{
+    echo, failures, held, read_all, read_byte, receive, shared, BuilderOf, Caller, ComposedKind, Kind, Place, Reach,
+    Served, Serves, StreamKind, Talk,
+};
 use socketserver::server::{Builder, Listener, Threading};
 use socketserver::{handler_fn, Address, Connection, Handler, HandlerResult};
 

@@ -11,6 +11,7 @@ mod peers;
 use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::Mutex;
 use std::thread::scope;
@@ -122,46 +123,79 @@ fn a_repetition_is_the_same_datagram() {
 /// U4 and L9.
 #[test]
 fn most_requests_survive_a_bad_network() {
-    let _watchdog = watchdog();
     const THREADS: u64 = 64;
     let requests = if std::env::var("SOCKETSERVER_FAULTS").is_ok_and(|which| which == "long") { 12_800 } else { 2_048 };
+    let _watchdog = watchdog();
     let bad = Faults { lost: 30, doubled: 5, delay: Duration::from_millis(5) };
     let peer = Peer::answering(|data| RequestId::split(data).map(|(id, data)| id.prefix(&[b"re: ", data].concat())));
-    let network = Lossy::before(peer.address, bad, bad, 2024);
+    let network = Lossy::before(common::own_address(), peer.address, bad, bad, 2024);
     let timeout = Duration::from_millis(1_200);
     let builder = UdpClient::builder().timeout(timeout).first_retry(Duration::from_millis(80));
-    let seen = Mutex::new((0_u64, Duration::ZERO, 0_u64, 0_u64));
-    let ask = |thread: u64| {
+    let (next, answered, passed_over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    // How far past the deadline those were that were not answered.
+    let late = Mutex::new(Vec::new());
+    let ask = || {
         let mut client = builder.clone().connect(network.address).unwrap();
-        for number in 0..requests / THREADS {
-            let request = format!("request {number} of {thread}");
+        loop {
+            let number = next.fetch_add(1, Ordering::SeqCst);
+            if number >= requests {
+                break;
+            }
+            let request = format!("request {number}");
             let started = Instant::now();
-            let answer = client.request_identified(request.as_bytes());
-            let late = started.elapsed().saturating_sub(timeout);
-            let mut seen = seen.lock().unwrap();
-            match answer {
+            match client.request_identified(request.as_bytes()) {
                 Ok(answer) => {
                     assert_eq!(answer, format!("re: {request}").into_bytes());
-                    seen.0 += 1;
+                    assert!(started.elapsed() < timeout + SLACK);
+                    answered.fetch_add(1, Ordering::SeqCst);
                 }
-                Err(error) => assert_timed_out(&error, timeout),
+                Err(error) => {
+                    let elapsed = started.elapsed();
+                    assert_timed_out(&error, timeout);
+                    late.lock().unwrap().push(elapsed.checked_sub(timeout).unwrap());
+                }
             }
-            seen.1 = seen.1.max(late);
-            seen.2 += u64::from(late > Duration::from_millis(50));
         }
-        seen.lock().unwrap().3 += client.stats().passed_over;
+        passed_over.fetch_add(client.stats().passed_over, Ordering::SeqCst);
     };
-    scope(|scope| (0..THREADS).for_each(|thread| drop(scope.spawn(move || ask(thread)))));
-    let (answered, worst, late, passed_over) = *seen.lock().unwrap();
+    scope(|scope| (0..THREADS).for_each(|_| drop(scope.spawn(ask))));
+    let mut late = late.into_inner().unwrap();
+    late.sort_unstable();
+    let (worst, median) = (*late.last().expect("nothing was lost"), late[late.len() / 2]);
+    let answered = answered.into_inner();
     println!(
-        "{answered} of {requests} answered ({:.1} %), {passed_over} datagrams passed over; at worst {worst:?} past the deadline, \
-         {late} by more than 50 ms; {:?}",
+        "{answered} of {requests} answered ({:.1} %), {} datagrams passed over; the others {median:?} past the deadline, at worst \
+         {worst:?}; {:?}",
         100.0 * answered as f64 / requests as f64,
+        passed_over.into_inner(),
         network.fates,
     );
+    // 93.2 % are to be expected.
     assert!(answered * 10 >= requests * 9);
-    assert!(answered < requests, "nothing was lost");
-    assert!(worst < SLACK);
+    assert_eq!(answered + late.len() as u64, requests);
+    // Half of them in time, because the machine may have others to serve; and none without an end.
+    assert!(median < Duration::from_millis(50), "{median:?}");
+    assert!(worst < SLACK, "{worst:?}");
+}
+
+/// U4: whatever the timeout, it is over a tick of the system's clock later. The best of many: the promise is about the client, not about
+/// what else the machine does.
+#[test]
+fn a_request_ends_at_its_deadline() {
+    let _watchdog = watchdog();
+    let (_peer, address) = peer();
+    for millis in [1, 10, 100, 500] {
+        let timeout = Duration::from_millis(millis);
+        let mut client = UdpClient::builder().timeout(timeout).connect(address).unwrap();
+        let mut best = Duration::MAX;
+        for _ in 0..5 {
+            let started = Instant::now();
+            assert_timed_out(&client.request(b"?").unwrap_err(), timeout);
+            best = best.min(started.elapsed().checked_sub(timeout).unwrap());
+        }
+        println!("{timeout:?}: {best:?} late");
+        assert!(best < Duration::from_millis(50), "{timeout:?}: {best:?} late");
+    }
 }
 
 /// U5.
@@ -260,11 +294,23 @@ fn the_bad_network_is_as_bad_as_it_says() {
     let (mut dice, mut again) = (Dice(7), Dice(7));
     assert!((0..100).all(|_| dice.throw() == again.throw()));
     let peer = Peer::echoing();
-    let network = Lossy::before(peer.address, Faults { lost: 100, ..Faults::default() }, Faults::default(), 1);
+    let network = Lossy::before(
+        common::own_address(),
+        peer.address,
+        Faults { lost: 100, ..Faults::default() },
+        Faults::default(),
+        1,
+    );
     let mut client = UdpClient::builder().timeout(SHORT).retries(0).connect(network.address).unwrap();
     assert_timed_out(&client.request(b"?").unwrap_err(), SHORT);
     drop(network);
-    let network = Lossy::before(peer.address, Faults::default(), Faults { doubled: 100, ..Faults::default() }, 1);
+    let network = Lossy::before(
+        common::own_address(),
+        peer.address,
+        Faults::default(),
+        Faults { doubled: 100, ..Faults::default() },
+        1,
+    );
     let mut client = patient().connect(network.address).unwrap();
     client.send(b"?").unwrap();
     assert_eq!((client.recv().unwrap(), client.recv().unwrap()), (b"?".to_vec(), b"?".to_vec()));
@@ -275,7 +321,7 @@ fn the_bad_network_is_as_bad_as_it_says() {
 fn the_bad_network_keeps_the_ways_that_are_in_use() {
     let _watchdog = watchdog();
     let (server, address) = peer();
-    let network = Lossy::before(address, Faults::default(), Faults::default(), 1);
+    let network = Lossy::before(common::own_address(), address, Faults::default(), Faults::default(), 1);
     let clients: Vec<UdpSocket> = (0..=MOST_WAYS)
         .map(|_| {
             let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

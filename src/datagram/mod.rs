@@ -136,6 +136,10 @@ impl Datagram {
     }
 
     fn send(&self, answer: &[u8]) -> io::Result<()> {
+        let timeout = self.context.settings().datagrams.reply_timeout;
+        if self.answer_limit == usize::MAX {
+            return self.socket.send(answer, &self.sender, timeout);
+        }
         let before = self.answered.fetch_add(answer.len(), Ordering::Relaxed);
         if before.saturating_add(answer.len()) > self.answer_limit {
             self.answered.fetch_sub(answer.len(), Ordering::Relaxed);
@@ -150,7 +154,7 @@ impl Datagram {
                 ),
             ));
         }
-        let sent = self.socket.send(answer, &self.sender, self.context.settings().datagrams.reply_timeout);
+        let sent = self.socket.send(answer, &self.sender, timeout);
         if sent.is_err() {
             self.answered.fetch_sub(answer.len(), Ordering::Relaxed);
         }

@@ -128,6 +128,9 @@ impl DatagramSocket {
 
 /// Finds a payload that no datagram can hold, before the system does, which says it less clearly.
 pub(crate) fn check_length(data: &[u8], peer: SocketAddr) -> Result<()> {
+    if data.len() <= MOST_V4 {
+        return Ok(());
+    }
     // An IPv4 address in IPv6's clothes is IPv4 on the wire.
     let limit = if peer.ip().to_canonical().is_ipv4() { MOST_V4 } else { MOST_V6 };
     if data.len() <= limit {

@@ -214,7 +214,7 @@ struct HandOver<'a> {
 }
 
 impl Takes<Arrival> for HandOver<'_> {
-    fn take(&mut self, arrival: Arrival, slot: Slot) -> Result<Taken, Failure> {
+    fn take(&mut self, arrival: Arrival, slot: Slot, _: &mut dyn FnMut() -> Option<Arrival>) -> Result<Taken, Failure> {
         let adoption = Adoption { arrival, slot, house: Arc::clone(self.house) };
         let least = self.others.iter().min_by_key(|inbox| inbox.load());
         match least.filter(|inbox| inbox.load() < self.home.inbox().load()) {

@@ -29,6 +29,9 @@ const RETRIES_AT_ONCE: u32 = 64;
 const ACCEPTS_A_TURN: usize = 256;
 const HAND_OVERS_A_TURN: usize = 32;
 
+/// How many datagrams are served one after another in one place, by a server that serves one at a time, before anything else is looked at.
+const REQUESTS_A_PLACE: usize = 64;
+
 /// The accepting side of a server.
 pub(crate) struct Acceptor<S: Source> {
     /// Shared with whoever sees to a stop, who closes it.
@@ -46,6 +49,7 @@ pub(crate) struct Acceptor<S: Source> {
     refused: bool,
     /// There was no place the last time.
     full: bool,
+    alone: bool,
     back_off: BackOff,
     accept_trouble: Throttle,
     losses: Throttle,
@@ -53,11 +57,11 @@ pub(crate) struct Acceptor<S: Source> {
 
 /// Whoever serves what has been accepted.
 pub(crate) trait Takes<R> {
-    /// Serves a request or has it served.
+    /// Serves a request or has it served. Who serves it at once may go on, in the same place, with what `more` returns.
     ///
     /// # Errors
     /// There is nobody to serve it. It has been closed, and its slot given back; the failure names the peer.
-    fn take(&mut self, request: R, slot: Slot) -> Result<Taken, Failure>;
+    fn take(&mut self, request: R, slot: Slot, more: &mut dyn FnMut() -> Option<R>) -> Result<Taken, Failure>;
 }
 
 /// What became of a request that was handed over.
@@ -104,6 +108,7 @@ impl<S: Source> Acceptor<S> {
             queue: if S::Request::QUEUED { queue } else { 0 },
             refused: false,
             full: false,
+            alone: false,
             back_off: BackOff::default(),
             accept_trouble: Throttle::default(),
             losses: Throttle::default(),
@@ -113,6 +118,11 @@ impl<S: Source> Acceptor<S> {
     #[cfg(feature = "coroutine")]
     pub(crate) fn context(&self) -> &RequestContext {
         &self.context
+    }
+
+    /// For handlers that are done when they have been handed over, so that there is always a place for the next.
+    pub(crate) fn serve_alone(&mut self) {
+        self.alone = true;
     }
 
     /// For handlers that run on the serving thread: while one does, nobody is there to take others in, or to turn them away, so all of
@@ -137,7 +147,7 @@ impl<S: Source> Acceptor<S> {
         };
         for _ in 0..HAND_OVERS_A_TURN {
             let Some((request, slot)) = self.accepted.pop_front() else { return step };
-            match self.hand_over(request, slot, taker) {
+            match self.hand_over(request, slot, most, taker) {
                 Step::Dispatched => {}
                 other => step = other,
             }
@@ -156,7 +166,7 @@ impl<S: Source> Acceptor<S> {
     pub(crate) fn take_queue(&mut self, places: usize, taker: &mut impl Takes<S::Request>) {
         self.place_waiting();
         while let Some((request, slot)) = self.accepted.pop_front() {
-            self.hand_over(request, slot, taker);
+            self.hand_over(request, slot, 1, taker);
         }
         for _ in self.waiting.drain(..) {
             self.reception.control.datagram_dropped("the server stops");
@@ -187,6 +197,9 @@ impl<S: Source> Acceptor<S> {
     }
 
     fn accept_most(&mut self, most: usize) -> Step {
+        if self.alone {
+            return self.accept(0);
+        }
         self.place_waiting();
         // Who asks for one request at a time has no use for a queue.
         let queue = if most == 1 { 0 } else { self.queue };
@@ -223,13 +236,8 @@ impl<S: Source> Acceptor<S> {
 
     /// Accepts one request, to be handed over.
     fn accept(&mut self, queue: usize) -> Step {
-        let accepted = match &mut *lock(&self.listener) {
-            Some(listener) => listener.accept(&self.context),
-            None => return Step::Fatal(io::ErrorKind::NotConnected.into()),
-        };
-        let request = match accepted {
+        let request = match accept_from(&self.listener, &self.context) {
             Ok(request) => request,
-            Err(AcceptError::WouldBlock) => return Step::Wait(None),
             Err(error) => return self.accept_failed(error),
         };
         self.back_off.reset();
@@ -261,12 +269,32 @@ impl<S: Source> Acceptor<S> {
         self.back_off.cut_short();
     }
 
-    fn hand_over(&mut self, request: S::Request, slot: Slot, taker: &mut impl Takes<S::Request>) -> Step {
-        self.reception.control.counters.accepted.add_one();
-        let failure = match taker.take(request, slot) {
-            Ok(Taken::Served) => return Step::Dispatched,
-            Ok(Taken::TurnedAway) => return Step::TurnedAway,
-            Err(failure) => failure,
+    fn hand_over(&mut self, request: S::Request, slot: Slot, most: usize, taker: &mut impl Takes<S::Request>) -> Step {
+        let Control { counters, gate, .. } = &*self.reception.control;
+        counters.accepted.add_one();
+        let mut left = if self.alone && S::Request::QUEUED { most.min(REQUESTS_A_PLACE) - 1 } else { 0 };
+        let mut ended = None;
+        let mut more = || {
+            left = left.checked_sub(1)?;
+            match accept_from(&self.listener, &self.context) {
+                Ok(request) => {
+                    counters.accepted.add_one();
+                    Some(request)
+                }
+                // A stop that has come meanwhile is seen to elsewhere, where the listener is closed.
+                Err(AcceptError::Fatal(_)) if gate.is_stopping() => None,
+                Err(error) => {
+                    (left, ended) = (0, Some(error));
+                    None
+                }
+            }
+        };
+        let taken = taker.take(request, slot, &mut more);
+        let failure = match (taken, ended) {
+            (_, Some(error)) => return self.accept_failed(error),
+            (Ok(Taken::Served), None) => return Step::Dispatched,
+            (Ok(Taken::TurnedAway), None) => return Step::TurnedAway,
+            (Err(failure), None) => failure,
         };
         let control = &self.reception.control;
         control.counters.spawn_failures.add_one();
@@ -280,7 +308,9 @@ impl<S: Source> Acceptor<S> {
 
     fn accept_failed(&mut self, error: AcceptError) -> Step {
         let control = &self.reception.control;
-        control.counters.accept_errors.add_one();
+        if !matches!(error, AcceptError::WouldBlock) {
+            control.counters.accept_errors.add_one();
+        }
         match error {
             AcceptError::Retry(error) if self.back_off.retry() => {
                 let line = format_args!("lost a request on {}: {error}", control.address);
@@ -299,6 +329,13 @@ impl<S: Source> Acceptor<S> {
             }
             AcceptError::WouldBlock => Step::Wait(None),
         }
+    }
+}
+
+fn accept_from<S: Source>(listener: &Mutex<Option<S>>, context: &RequestContext) -> Result<S::Request, AcceptError> {
+    match &mut *lock(listener) {
+        Some(listener) => listener.accept(context),
+        None => Err(AcceptError::Fatal(io::ErrorKind::NotConnected.into())),
     }
 }
 

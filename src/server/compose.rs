@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::acceptor::Acceptor;
 use super::builder::Builder;
 use super::dispatch::Dispatch;
-use super::jobs::Jobs;
+use super::jobs::{is_sequential, Jobs};
 use super::listener::{Listener, Readiness, Source};
 use super::overload::Overload;
 use super::reception::Reception;
@@ -197,6 +197,9 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         let (mut front, dispatch) = self.front(listener, Arc::clone(&control));
         if dispatch.runs_inline() {
             front.acceptor.leave_waiting();
+        }
+        if is_sequential::<D>() {
+            front.acceptor.serve_alone();
         }
         let reception = Arc::clone(&front.acceptor.reception);
         let service = Service { reception, handler: erase(handler), preparation, prepare_timeout };

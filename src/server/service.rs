@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::acceptor::Taken;
 use super::dispatch::Job;
 use super::failure::{Failure, Stage};
 use super::guard::{guarded, guarded_result};
@@ -30,20 +31,36 @@ impl<R: Request> Service<R> {
     pub(crate) fn job(self: &Arc<Self>, request: R, slot: Slot) -> Job {
         let service = Arc::clone(self);
         Job::new(move || {
-            service.reception.contained(|| service.attend(request));
+            service.reception.contained(|| {
+                service.attend(request);
+            });
             // The descriptor has gone first: who waits for the place may need it.
             Place::Served(slot)
         })
     }
 
+    /// Serves the request on this very thread.
+    pub(crate) fn serve_here(&self, request: R) -> Taken {
+        let mut taken = Taken::Served;
+        self.reception.contained(|| taken = self.attend(request));
+        taken
+    }
+
     /// Everything that is done with a request, to its end.
-    fn attend(&self, mut request: R) {
+    fn attend(&self, mut request: R) -> Taken {
         if let Err(failure) = self.prepare(&mut request) {
-            return self.reception.report(failure.of_peer(request.peer()));
+            self.reception.report(failure.of_peer(request.peer()));
+            return Taken::Served;
         }
         match self.reception.admit(request.peer()) {
-            Ok(_admission) => self.serve(&mut request),
-            Err(refusal) => self.reception.turn_away(request, refusal),
+            Ok(_admission) => {
+                self.serve(&mut request);
+                Taken::Served
+            }
+            Err(refusal) => {
+                self.reception.turn_away(request, refusal);
+                Taken::TurnedAway
+            }
         }
     }
 

@@ -14,8 +14,6 @@ use std::time::{Duration, Instant};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use crate::common::own_address;
-
 /// What happens to the datagrams of one direction.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
@@ -46,9 +44,10 @@ pub struct Lossy {
 }
 
 impl Lossy {
-    pub fn before(server: SocketAddr, there: Faults, back: Faults, seed: u64) -> Self {
+    /// Bound at `own` for the clients, before `server`.
+    pub fn before(own: SocketAddr, server: SocketAddr, there: Faults, back: Faults, seed: u64) -> Self {
         let poll = Poll::new().unwrap();
-        let mut front = UdpSocket::bind(own_address()).unwrap();
+        let mut front = UdpSocket::bind(own).unwrap();
         poll.registry().register(&mut front, FRONT, Interest::READABLE).unwrap();
         let waker = Waker::new(poll.registry(), WAKER).unwrap();
         let (address, fates, over) = (front.local_addr().unwrap(), Arc::default(), Arc::default());

@@ -249,10 +249,14 @@ pub const ALL: &[Scenario] = &[
             Kind::UdpStd,
             Kind::UdpTokio,
             Kind::UdpSequential,
+            Kind::UdpBatch,
             Kind::UdpThreading,
             Kind::UdpReactor,
         ],
-        targets: &[Target::of(Kind::UdpSequential, Metric::ProcessorUs, 1.05).times(Kind::UdpLoop)],
+        targets: &[
+            Target::of(Kind::UdpSequential, Metric::ProcessorUs, 1.05).times(Kind::UdpLoop),
+            Target::of(Kind::UdpSequential, Metric::ProcessorUs, 1.05).times(Kind::UdpStd),
+        ],
     },
     Scenario {
         name: "udp-loss",

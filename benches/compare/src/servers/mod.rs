@@ -41,6 +41,7 @@ pub enum Kind {
     UdpStd,
     UdpTokio,
     UdpSequential,
+    UdpBatch,
     UdpThreading,
     UdpReactor,
     UdpForger,
@@ -64,6 +65,7 @@ impl Kind {
         Kind::UdpStd,
         Kind::UdpTokio,
         Kind::UdpSequential,
+        Kind::UdpBatch,
         Kind::UdpThreading,
         Kind::UdpReactor,
         Kind::UdpForger,
@@ -87,6 +89,7 @@ impl Kind {
             Kind::UdpStd => "udp-std",
             Kind::UdpTokio => "udp-tokio",
             Kind::UdpSequential => "udp-sequential",
+            Kind::UdpBatch => "udp-batch",
             Kind::UdpThreading => "udp-threading",
             Kind::UdpReactor => "udp-reactor",
             Kind::UdpForger => "udp-forger",
@@ -113,6 +116,7 @@ impl Kind {
             Kind::UdpStd => "std's UdpSocket, recv_from and send_to",
             Kind::UdpTokio => "tokio's UdpSocket on the current-thread runtime",
             Kind::UdpSequential => "socketserver::UdpServer, one datagram after the other",
+            Kind::UdpBatch => "socketserver::UdpServer with receive_batch(32), the feature recvmmsg",
             Kind::UdpThreading => "socketserver::ThreadingUdpServer, a thread for each datagram, reused",
             Kind::UdpReactor => "socketserver::ReactorUdp, a callback for each datagram",
             Kind::UdpForger => "a peer that sends forgeries before it answers, for udp-forged",
@@ -126,6 +130,7 @@ impl Kind {
             | Kind::UdpStd
             | Kind::UdpTokio
             | Kind::UdpSequential
+            | Kind::UdpBatch
             | Kind::UdpThreading
             | Kind::UdpReactor
             | Kind::UdpForger
@@ -221,6 +226,7 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
         Kind::UdpStd => udp_std::start(settings)?,
         Kind::UdpTokio => tokio::start_udp(settings)?,
         Kind::UdpSequential => socketserver::start_udp_sequential()?,
+        Kind::UdpBatch => socketserver::start_udp_batch()?,
         Kind::UdpThreading => socketserver::start_udp_threading()?,
         Kind::UdpReactor => socketserver::start_udp_reactor()?,
         Kind::UdpForger => udp_forger::start()?,

@@ -116,6 +116,10 @@ pub fn start_udp_sequential() -> anyhow::Result<Started> {
     start!(UdpServer::bind("127.0.0.1:0", DatagramEcho)?)
 }
 
+pub fn start_udp_batch() -> anyhow::Result<Started> {
+    start!(UdpServer::builder().receive_batch(32).bind("127.0.0.1:0", DatagramEcho)?)
+}
+
 pub fn start_udp_threading() -> anyhow::Result<Started> {
     start!(ThreadingUdpServer::bind("127.0.0.1:0", DatagramEcho)?)
 }

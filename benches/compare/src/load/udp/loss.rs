@@ -47,7 +47,7 @@ pub struct Outcome {
 /// The server is asked to send back what it gets, the id in front included.
 pub fn run(server: SocketAddr, requests: usize, lost: u64) -> anyhow::Result<(Outcome, Histogram<u64>)> {
     let faults = Faults { lost, delay: DELAY, ..Faults::default() };
-    let network = Lossy::before(server, faults, faults, SEED);
+    let network = Lossy::before(SocketAddr::from(([127, 0, 0, 1], 0)), server, faults, faults, SEED);
     let (address, next) = (network.address, AtomicUsize::new(0));
     let (witness, began) = (Witness::begin(), Instant::now());
     let ended: Vec<_> = thread::scope(|scope| {
