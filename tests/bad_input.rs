@@ -28,7 +28,7 @@ composed_stream_kinds! {
     enormous_settings_are_taken
 }
 
-side_by_side_stream_kinds! {
+threading_stream_kinds! {
     more_than_8000_connections_are_refused
 }
 

@@ -12,8 +12,8 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{
-    echo, eventually, failures, held, read_byte, receive, Caller, ComposedKind, Kind, Reach, Serves, StreamKind, Talk,
-    LONG,
+    computing, echo, eventually, failures, held, read_byte, receive, Caller, ComposedKind, Kind, Reach, Serves,
+    StreamKind, Talk, LONG,
 };
 use socketserver::{handler_fn, Connection, Error, Handler};
 
@@ -43,7 +43,7 @@ every_stream_kind! {
     the_listener_is_closed_while_the_drain_goes_on
 }
 
-side_by_side_stream_kinds! {
+threading_stream_kinds! {
     a_report_counts_who_drained_and_who_was_cut
 }
 
@@ -133,7 +133,7 @@ fn a_request_under_way_is_served_to_its_end<K: Kind>() {
 }
 
 fn join_returns_although_a_handler_computes_on<K: Kind>() {
-    let (handler, release) = held();
+    let (handler, release) = computing();
     let (server, place) = K::bind(K::builder().drain_timeout(SHORT), handler);
     let running = server.spawn().unwrap();
     let handle = running.handle();
@@ -299,7 +299,7 @@ fn the_listener_is_closed_while_the_drain_goes_on<K: StreamKind>() {
     assert!(served.join().unwrap().drained >= 1);
 }
 
-fn a_report_counts_who_drained_and_who_was_cut<K: StreamKind>() {
+fn a_report_counts_who_drained_and_who_was_cut<K: StreamKind + ComposedKind>() {
     // Served until its end comes, or computing on if it says so.
     let (release, computing) = channel::<()>();
     let computing = Arc::new(Mutex::new(computing));

@@ -194,6 +194,18 @@ pub fn held<R: Talk>() -> (impl Handler<R> + Clone, Sender<()>) {
     (handler, release)
 }
 
+/// The same where no stop can help it: it holds the very thread it runs on.
+pub fn computing<R: Talk>() -> (impl Handler<R> + Clone, Sender<()>) {
+    let (release, held) = channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let handler = handler_fn(move |request: &mut R| {
+        request.say(b"+")?;
+        let _ = held.lock().unwrap().recv_timeout(LONG);
+        Ok(())
+    });
+    (handler, release)
+}
+
 /// Runs what blocks, for as long as it takes, without holding up others where handlers share a thread.
 pub fn block<T: Send + 'static>(code: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     #[cfg(feature = "coroutine")]

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use socketserver::{tcp, Connection, Failure, ServerHandle};
 
-pub use kinds::{block, echo, held, BuilderOf, Caller, ComposedKind, Kind, Reach, ServerOf, Serves, Talk};
+pub use kinds::{block, computing, echo, held, BuilderOf, Caller, ComposedKind, Kind, Reach, ServerOf, Serves, Talk};
 pub use streams::{read_all, read_byte, Place, StreamKind};
 
 /// Nothing here takes so long, even on a machine that has other things to do.
