@@ -17,7 +17,8 @@ use socketserver::coroutine::{sleep, unblock, CoroutineTcpServer, Coroutines};
 use socketserver::server::Builder;
 use socketserver::tcp::TcpListener;
 use socketserver::{
-    handler_fn, Connection, ConnectionWriter, Error, Handler, HandlerResult, Phase, Running, ServerHandle, Stage,
+    handler_fn, tcp, Connection, ConnectionWriter, Error, Handler, HandlerResult, Phase, Running, ServerHandle, Stage,
+    ThreadingTcpServer,
 };
 
 type Serving = Running<SocketAddr>;
@@ -472,6 +473,135 @@ fn a_thread_writes_to_a_coroutines_connection() {
         thread.join().unwrap().unwrap();
         client.write_all(b"end\n").unwrap();
         assert!(serving.stop().unwrap().is_clean());
+    });
+}
+
+/// A proxy: each client has a connection of its own to a server behind.
+#[test]
+fn a_handler_connects_and_waits_for_its_own_connections() {
+    run(|| {
+        let behind = ThreadingTcpServer::bind("127.0.0.1:0", handler_fn(lines)).unwrap().spawn().unwrap();
+        let address = behind.local_addr();
+        let handler = handler_fn(move |request: &mut Connection| {
+            let mut upstream = tcp::connect(address, LONG)?;
+            let mut line = String::new();
+            while request.read_line(&mut line)? > 0 {
+                if line == "silence\n" {
+                    // Which the server behind answers with nothing.
+                    upstream.set_read_timeout(Duration::from_millis(100))?;
+                    line = format!("{:?}\n", upstream.read(&mut [0; 1]).unwrap_err().kind());
+                    upstream.set_read_timeout(LONG)?;
+                } else {
+                    upstream.write_all(line.as_bytes())?;
+                    line.clear();
+                    upstream.read_line(&mut line)?;
+                }
+                request.write_all(line.as_bytes())?;
+                line.clear();
+            }
+            Ok(())
+        });
+        let serving = serve(handler);
+        let mut clients: Vec<TcpStream> = (0..50).map(|_| connect(&serving)).collect();
+        for round in 0..20 {
+            for client in &mut clients {
+                let line = format!("{round}\n");
+                assert_eq!(ask(client, line.as_bytes(), line.len()), line.as_bytes());
+            }
+        }
+        let long = format!("{}\n", "x".repeat(60_000));
+        assert!(ask(&mut clients[0], long.as_bytes(), long.len()) == long.as_bytes());
+        // Others are served while one waits in vain.
+        clients[0].write_all(b"silence\n").unwrap();
+        assert_eq!(ask(&mut clients[1], b"meanwhile\n", 10), b"meanwhile\n");
+        let mut answer = [0; 9];
+        clients[0].read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"TimedOut\n");
+        drop(clients);
+        eventually("all have gone", || serving.handle().stats().active == 0);
+        eventually("those behind too", || behind.handle().stats().active == 0);
+        assert!(serving.stop().unwrap().is_clean());
+        behind.stop().unwrap();
+    });
+}
+
+#[test]
+fn a_connect_that_fails_in_a_handler_is_its_error() {
+    run(|| {
+        let (handle_error, told) = failures();
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = nobody.local_addr().unwrap();
+        drop(nobody);
+        let handler = handler_fn(move |_: &mut Connection| Ok(tcp::connect(address, LONG).map(drop)?));
+        let serving = serve_as(builder().handle_error(handle_error), handler);
+        let _client = connect(&serving);
+        let failure = receive(&told);
+        assert!(failure.contains(&format!("cannot connect to {address}")), "{failure}");
+        serving.stop().unwrap();
+    });
+}
+
+/// Kept beyond its handler and its server, it has an end rather than wait for ever.
+#[test]
+fn a_handlers_connection_ends_with_the_server() {
+    run(|| {
+        let behind = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = behind.local_addr().unwrap();
+        let (sender, kept) = channel();
+        let sender = Mutex::new(sender);
+        let sender = Arc::new(sender);
+        let handler = handler_fn(move |_: &mut Connection| {
+            let upstream = tcp::connect(address, LONG)?;
+            Ok(sender.lock().unwrap().send(upstream)?)
+        });
+        let serving = serve(handler);
+        let client = connect(&serving);
+        let mut kept: Connection = receive(&kept);
+        // On a thread, meanwhile, it works as any other.
+        let (mut peer, _) = behind.accept().unwrap();
+        kept.write_all(b"hello").unwrap();
+        peer.read_exact(&mut [0; 5]).unwrap();
+        let reading = std::thread::spawn(move || kept.read(&mut [0; 1]));
+        drop(client);
+        serving.stop().unwrap();
+        assert!(!matches!(reading.join().unwrap(), Ok(1..)));
+    });
+}
+
+/// A stack that overflows ends the process, and does not write elsewhere.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_stack_that_overflows_ends_the_process() {
+    use std::os::unix::process::ExitStatusExt;
+
+    const CHILD: &str = "SOCKETSERVER_OVERFLOW";
+
+    fn deep(depth: u64) -> u64 {
+        let array = std::hint::black_box([depth; 64]);
+        if depth == 0 {
+            return array[0];
+        }
+        deep(depth - 1).wrapping_add(array[7])
+    }
+
+    if std::env::var_os(CHILD).is_some() {
+        let handler = handler_fn(|_: &mut Connection| {
+            println!("{}", deep(std::hint::black_box(1_000_000)));
+            Ok(())
+        });
+        let serving = serve_as(builder().stack_size(64 * 1024), handler);
+        let _client = connect(&serving);
+        std::thread::sleep(LONG);
+        return;
+    }
+    run(|| {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_stack_that_overflows_ends_the_process", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        // SIGSEGV, or SIGABRT where std knows the guard page for its own.
+        assert!(matches!(child.status.signal(), Some(11 | 6)), "{:?}", child.status);
     });
 }
 

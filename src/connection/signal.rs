@@ -1,10 +1,14 @@
 //! [`Signal`].
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::sync::{lock, Condvar, Mutex, MutexGuard};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(feature = "coroutine")]
-use crate::task::{self, Waiter};
+use {
+    crate::sync::lock,
+    crate::task::{self, Waiter},
+    std::time::Instant,
+};
 
 /// A condition variable that coroutines can wait for too, which must not block their thread.
 #[derive(Default)]

@@ -37,11 +37,11 @@
 //! A coroutine runs on a stack of its own, on the thread of its event loop, until it waits; then the loop goes on with others. What waits so:
 //!
 //! * reading and writing a [`Connection`](crate::Connection) of the server's, its deadlines, its close, and waiting for the turn to write;
+//! * [`tcp::connect`](crate::tcp::connect), and the connection that it returns in a handler, which lasts no longer than the server;
 //! * [`sleep`], and [`unblock`] until its closure has run.
 //!
 //! Everything else that waits holds up all connections of the loop, as it would in a callback: `std::thread::sleep`, files, a socket of
-//! std's, [`tcp::connect`](crate::tcp::connect) and [`UdpClient`](crate::UdpClient), a computation. Such things belong in [`unblock`]; a connection
-//! made in one is a blocking one, to be used in one.
+//! std's, [`UdpClient`](crate::UdpClient), looking names up in [`net`](crate::net), a computation. Such things belong in [`unblock`].
 //!
 //! A lock of std's that is held across a wait can hold the loop up for ever: another coroutine that wants it blocks the very thread on which the one
 //! that has it would go on. Give it back first. Thread-locals are shared by all coroutines of a loop, and change under one who waits.
@@ -59,16 +59,16 @@
 //! [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted). One that goes on waiting after that is unwound, as by a panic. One that waits for
 //! nothing, but computes, holds up the loop, and counts as still running.
 
-mod blocking;
 mod server;
 
 use std::io;
 use std::time::{Duration, Instant};
 
-pub use blocking::unblock;
 #[cfg(unix)]
 pub use server::CoroutineUnixServer;
 pub use server::{CoroutineServer, CoroutineTcpServer, Coroutines};
+
+pub use crate::task::unblock;
 
 use crate::clock::after;
 use crate::task;

@@ -29,6 +29,7 @@ use {
     crate::server::Slot,
     crate::stream::Stream,
     crate::task::{Coroutine, Home, Task},
+    std::sync::Weak,
 };
 
 /// Events that one wait brings at the most. Enough that a busy loop seldom waits twice for what one wait could bring, few enough
@@ -56,6 +57,8 @@ pub(crate) struct EventLoop {
     called: Vec<usize>,
     /// No server is going to send connections any more.
     finishing: bool,
+    /// How many of the seats are sockets of others, which are nobody's to wait for.
+    watched: usize,
 }
 
 /// What is lent to whoever has the turn.
@@ -93,6 +96,9 @@ enum Seat {
     Datagram(Box<DatagramSeat>),
     #[cfg(feature = "coroutine")]
     Coroutine(Box<CoroutineSeat>),
+    /// A socket that a coroutine has connected.
+    #[cfg(feature = "coroutine")]
+    Watched(Weak<CoroutineStream>),
 }
 
 impl Seat {
@@ -109,6 +115,8 @@ impl Seat {
             }
             #[cfg(feature = "coroutine")]
             Seat::Coroutine(seat) => seat.go_on(turn),
+            #[cfg(feature = "coroutine")]
+            Seat::Watched(_) => Fate::Stays,
         }
     }
 
@@ -118,6 +126,13 @@ impl Seat {
             Seat::Datagram(seat) => seat.event(event, turn),
             #[cfg(feature = "coroutine")]
             Seat::Coroutine(seat) => seat.event(event, turn),
+            #[cfg(feature = "coroutine")]
+            Seat::Watched(stream) => {
+                if let Some(stream) = stream.upgrade() {
+                    stream.event(event);
+                }
+                Fate::Stays
+            }
         }
     }
 
@@ -127,6 +142,8 @@ impl Seat {
             Seat::Datagram(_) => Fate::Stays,
             #[cfg(feature = "coroutine")]
             Seat::Coroutine(seat) => seat.timer(turn),
+            #[cfg(feature = "coroutine")]
+            Seat::Watched(_) => Fate::Stays,
         }
     }
 
@@ -136,23 +153,43 @@ impl Seat {
             Seat::Datagram(seat) => seat.lose(Some(error)),
             #[cfg(feature = "coroutine")]
             Seat::Coroutine(seat) => return seat.fail(turn),
+            #[cfg(feature = "coroutine")]
+            Seat::Watched(stream) => {
+                if let Some(stream) = stream.upgrade() {
+                    let _ = stream.shutdown(std::net::Shutdown::Both);
+                }
+                return Fate::Stays;
+            }
         }
         let _ = turn;
         Fate::Gone
     }
 
-    fn queued(&mut self) -> &mut bool {
-        match self {
+    /// Whether it is among those that have more to do; it is from now on.
+    fn queue(&mut self) -> bool {
+        let queued = match self {
             Seat::Channel(channel) => &mut channel.queued,
             Seat::Datagram(seat) => &mut seat.queued,
             #[cfg(feature = "coroutine")]
             Seat::Coroutine(seat) => &mut seat.queued,
-        }
+            #[cfg(feature = "coroutine")]
+            Seat::Watched(_) => return true,
+        };
+        std::mem::replace(queued, true)
     }
 }
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
+        // Nobody will report them any more, so whoever still waits for one has to be told.
+        #[cfg(feature = "coroutine")]
+        for key in self.seats.keys() {
+            if let Some(Seat::Watched(stream)) = self.seats.get_mut(key) {
+                if let Some(stream) = stream.upgrade() {
+                    let _ = stream.shutdown(std::net::Shutdown::Both);
+                }
+            }
+        }
         // What was sent too late is dropped, which closes the connections among it, and drops the users' filters.
         let late = self.desk.inbox.close();
         let _ = guarded(Stage::Drop, || drop(late));
@@ -180,6 +217,7 @@ impl EventLoop {
             again: Vec::new(),
             called: Vec::new(),
             finishing: false,
+            watched: 0,
         })
     }
 
@@ -206,7 +244,7 @@ impl EventLoop {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.seats.len() == 0
+        self.seats.len() == self.watched
     }
 
     #[cfg(test)]
@@ -340,6 +378,15 @@ impl EventLoop {
             Command::Wake(key) => self.with_coroutine(key, CoroutineSeat::wake),
             #[cfg(feature = "coroutine")]
             Command::Cut(key) => self.with_coroutine(key, CoroutineSeat::cut),
+            #[cfg(feature = "coroutine")]
+            Command::Watch(stream) => self.watch(&stream),
+            #[cfg(feature = "coroutine")]
+            Command::Forget(key) => {
+                if matches!(self.seats.get_mut(key), Some(Seat::Watched(_))) {
+                    drop(self.seats.remove(key));
+                    self.watched -= 1;
+                }
+            }
         }
     }
 
@@ -355,6 +402,7 @@ impl EventLoop {
     /// It could not be, and has been closed.
     pub(crate) fn adopt(&mut self, adoption: Adoption) -> Result<Taken, Failure> {
         let Adoption { arrival, slot, house } = adoption;
+        #[allow(clippy::infallible_destructuring_match)] // there are two with a feature
         let protocols = match &house.serves {
             Serves::Protocols(protocols) => protocols,
             #[cfg(feature = "coroutine")]
@@ -402,7 +450,7 @@ impl EventLoop {
         let peer = link.peer.clone();
         let stack = self.desk.stacks.take(handlers.stack_size).map_err(|error| not_taken(&error, &peer))?;
         let key = self.seats.next_key();
-        let home: Arc<dyn Home> = self.desk.inbox.clone();
+        let home: Arc<dyn Home> = Arc::new(Arc::clone(&self.desk.inbox));
         let task = Task::new(home, key.token().0);
         link.settle_in(&self.desk.inbox, key);
         let stream = Arc::new(CoroutineStream::new(Arc::clone(&link)));
@@ -415,6 +463,24 @@ impl EventLoop {
         self.insert(|_| Seat::Coroutine(Box::new(seat))).map_err(|error| not_taken(&error, &peer))?;
         self.with_coroutine(key, CoroutineSeat::go_on);
         Ok(Taken::Served)
+    }
+
+    /// Has a socket that a coroutine has connected reported to whoever waits for it.
+    #[cfg(feature = "coroutine")]
+    fn watch(&mut self, stream: &Weak<CoroutineStream>) {
+        let Some(watched) = stream.upgrade() else { return };
+        let registered = match self.seats.insert_with(|_| Seat::Watched(Weak::clone(stream))) {
+            Some(key) => {
+                self.watched += 1;
+                watched.set_key(key);
+                watched.register(self.poller.registry(), key.token())
+            }
+            None => Err(io::ErrorKind::OutOfMemory.into()),
+        };
+        if let Err(error) = registered {
+            log::error!("cannot watch the connection to {}, which is closed: {error}", watched.link().peer);
+            let _ = watched.shutdown(std::net::Shutdown::Both);
+        }
     }
 
     #[cfg(feature = "coroutine")]
@@ -505,7 +571,7 @@ fn settle(fate: Fate, key: Key, seats: &mut Arena<Seat>, again: &mut Vec<Key>, i
             inbox.take_load();
         }
         (Fate::Again, Some(seat)) => {
-            if !std::mem::replace(seat.queued(), true) {
+            if !seat.queue() {
                 again.push(key);
             }
         }

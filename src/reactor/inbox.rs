@@ -11,6 +11,11 @@ use super::house::House;
 pub(crate) use super::mailbox::Undelivered;
 use super::mailbox::{Alarm, Mailbox};
 use super::transport::Transport;
+#[cfg(feature = "coroutine")]
+use {
+    super::coroutine::CoroutineStream, super::link::Link, super::socket::Socket, crate::address::Address,
+    crate::sys::Shareable, std::sync::Weak,
+};
 
 /// How many bytes of broadcasts may wait for a loop to get to them. One that is a whole write buffer behind has a callback that holds
 /// it up; more would only be memory.
@@ -55,6 +60,12 @@ pub(crate) enum Command {
     /// A coroutine's request has been cut.
     #[cfg(feature = "coroutine")]
     Cut(Key),
+    /// A coroutine has connected to somebody.
+    #[cfg(feature = "coroutine")]
+    Watch(Weak<CoroutineStream>),
+    /// That stream has been closed.
+    #[cfg(feature = "coroutine")]
+    Forget(Key),
 }
 
 /// Which members a broadcast is for.
@@ -146,9 +157,19 @@ impl Inbox {
 }
 
 #[cfg(feature = "coroutine")]
-impl crate::task::Home for Inbox {
+impl crate::task::Home for Arc<Inbox> {
     fn wake(&self, token: usize) {
         let _ = self.send(Command::Wake(Key::from_token(mio::Token(token))));
+    }
+
+    fn adopt(&self, socket: std::net::TcpStream) -> Arc<dyn crate::stream::Stream> {
+        let peer = socket.peer_addr().map_or(Address::Unnamed, Address::Inet);
+        let socket = Socket::Tcp(Shareable::new(mio::net::TcpStream::from_std(socket)));
+        let link = Link::new(socket, peer, crate::connection::next_id());
+        let stream = Arc::new(CoroutineStream::new(Arc::new(link)));
+        stream.set_watcher(Arc::clone(self));
+        let _ = self.send(Command::Watch(Arc::downgrade(&stream)));
+        stream
     }
 }
 

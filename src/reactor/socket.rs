@@ -68,6 +68,7 @@ impl Socket {
         with!(self, socket => SockRef::from(socket).set_tcp_nodelay(nodelay))
     }
 
+    #[cfg(feature = "coroutine")]
     pub(crate) fn as_sock_ref(&self) -> Option<SockRef<'_>> {
         match self {
             Socket::Tcp(socket) => socket.as_sock_ref(),

@@ -3,13 +3,17 @@
 //! Everything in this crate that waits asks [`current`] first. Where a coroutine runs, it is suspended; elsewhere the thread waits.
 
 mod switch;
+mod unblock;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::stream::Stream;
+
 pub(crate) use switch::{Ask, Coroutine, Resumed, Stack, Woken};
+pub use unblock::unblock;
 
 /// How often a coroutine that has been cut is told so by an error of what it waits with. One that goes on waiting after that is unwound: a
 /// loop which ignores errors would hold all others of its thread up.
@@ -24,6 +28,9 @@ const OPERATION: usize = 16 * 1024;
 pub(crate) trait Home: Send + Sync {
     /// Has the coroutine of that token go on. From any thread; for one that has ended, or that is not suspended, it does nothing.
     fn wake(&self, token: usize);
+
+    /// A stream over a connected socket of a coroutine's own, on which coroutines and threads can wait. It must not block.
+    fn adopt(&self, socket: std::net::TcpStream) -> Arc<dyn Stream>;
 }
 
 /// A coroutine, as others know it.
@@ -57,6 +64,10 @@ impl Task {
         if !self.woken.swap(true, Ordering::AcqRel) {
             self.home.wake(self.token);
         }
+    }
+
+    pub(crate) fn home(&self) -> &dyn Home {
+        &*self.home
     }
 
     /// Every wait of its fails from now on. Whoever runs it has it go on.

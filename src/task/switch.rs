@@ -129,6 +129,10 @@ mod tests {
 
     impl Home for Nowhere {
         fn wake(&self, _: usize) {}
+
+        fn adopt(&self, _: std::net::TcpStream) -> Arc<dyn crate::stream::Stream> {
+            unreachable!("nobody connects here")
+        }
     }
 
     fn task() -> Arc<Task> {

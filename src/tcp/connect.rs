@@ -15,6 +15,7 @@ use crate::error::{Error, Phase, Result};
 use crate::net::order::interleave;
 use crate::net::{Endpoint, ToEndpoint};
 use crate::socket_stream::{KernelTimeouts, SocketStream};
+use crate::stream::Stream;
 
 /// How long an attempt may be the only one. When it has not answered by then, the next address is tried beside it: RFC 8305's
 /// Connection Attempt Delay, with the value recommended there.
@@ -89,6 +90,28 @@ impl Connector {
     pub fn connect(&self, address: impl ToEndpoint) -> Result<Connection> {
         let timeout = not_zero("timeout", self.timeout)?;
         let endpoint = address.to_endpoint()?;
+        #[cfg(feature = "coroutine")]
+        if let Some(task) = crate::task::current() {
+            let (connector, endpoint, failed) = (self.clone(), endpoint.clone(), endpoint.to_string());
+            let (stream, peer) =
+                crate::task::unblock(move || connector.connect_to(&endpoint, timeout)).map_err(|source| {
+                    Error::System { operation: format!("wait for a connection to {failed}"), source }
+                })??;
+            return prepare(stream, peer, |stream| {
+                stream.set_nonblocking(true)?;
+                Ok(task.home().adopt(stream))
+            })
+            .map_err(|source| Error::Connect { address: failed, attempts: vec![(peer, source)] });
+        }
+        let (stream, peer) = self.connect_to(&endpoint, timeout)?;
+        prepare(stream, peer, |stream| {
+            stream.set_nonblocking(false)?;
+            Ok(Arc::new(SocketStream::new(stream, KernelTimeouts::default())))
+        })
+        .map_err(|source| Error::Connect { address: endpoint.to_string(), attempts: vec![(peer, source)] })
+    }
+
+    fn connect_to(&self, endpoint: &Endpoint, timeout: Option<Duration>) -> Result<(TcpStream, SocketAddr)> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut addresses = interleave(endpoint.resolve(timeout)?);
         if let Some(source) = self.source {
@@ -97,20 +120,23 @@ impl Connector {
         let mut race = Race::new(self.source, addresses)
             .map_err(|source| Error::System { operation: format!("make a poller to connect to {endpoint}"), source })?;
         match race.run(deadline) {
-            Ok(Some((stream, peer))) => connection(stream, peer)
-                .map_err(|source| Error::Connect { address: endpoint.to_string(), attempts: vec![(peer, source)] }),
-            Ok(None) => Err(race.lost(&endpoint, timeout)),
+            Ok(Some(connected)) => Ok(connected),
+            Ok(None) => Err(race.lost(endpoint, timeout)),
             Err(source) => Err(Error::System { operation: format!("wait for a connection to {endpoint}"), source }),
         }
     }
 }
 
-fn connection(stream: TcpStream, peer: SocketAddr) -> io::Result<Connection> {
-    stream.set_nonblocking(false)?;
+/// Makes a connection of a socket that has been connected, by `wrap`.
+fn prepare(
+    stream: TcpStream,
+    peer: SocketAddr,
+    wrap: impl FnOnce(TcpStream) -> io::Result<Arc<dyn Stream>>,
+) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let peer = Address::Inet(peer);
     let context = RequestContext::unserved(peer.clone());
-    Ok(Connection::new(&context, Arc::new(SocketStream::new(stream, KernelTimeouts::default())), peer))
+    Ok(Connection::new(&context, wrap(stream)?, peer))
 }
 
 /// Several attempts at once, the first to succeed wins.

@@ -188,7 +188,7 @@ pub fn held<R: Talk>() -> (impl Handler<R> + Clone, Sender<()>) {
     let handler = handler_fn(move |request: &mut R| {
         request.say(b"+")?;
         let held = Arc::clone(&held);
-        block(move || drop(held.lock().unwrap().recv_timeout(LONG)));
+        block(move || held.lock().unwrap().recv_timeout(LONG));
         Ok(())
     });
     (handler, release)

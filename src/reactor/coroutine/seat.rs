@@ -4,14 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mio::Interest;
-
 use super::stream::CoroutineStream;
 use crate::control::Cut;
 use crate::reactor::arena::Key;
 use crate::reactor::channel::{Event, Fate, Turn};
 use crate::server::Place;
-use crate::sys;
 use crate::task::{Ask, Coroutine, Resumed, Task, Woken};
 
 /// A coroutine in its loop.
@@ -153,8 +150,7 @@ impl CoroutineSeat {
             return Ok(());
         }
         self.registered = true;
-        let interest = sys::readable() | Interest::WRITABLE;
-        self.stream.link().socket.register(turn.registry, turn.key.token(), interest)
+        self.stream.register(turn.registry, turn.key.token())
     }
 
     /// Nothing will be reported of the socket, so nobody may wait for it.

@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
 use crate::clock::earlier;
+use crate::reactor::arena::Key;
 use crate::reactor::channel::Event;
+use crate::reactor::inbox::{Command, Inbox};
 use crate::reactor::link::Link;
 use crate::stream::{Stream, Wait};
 use crate::sync::{lock, Mutex};
@@ -28,6 +31,9 @@ pub(crate) struct CoroutineStream {
     to_the_end: AtomicBool,
     /// The coroutine whose seat has the socket's events; it is woken by them, and needs not be among those who wait.
     owner: OnceLock<Arc<Task>>,
+    /// Who watches it and under which key, where it is no request's own.
+    watcher: OnceLock<Arc<Inbox>>,
+    key: OnceLock<Key>,
     /// There is somebody among those who wait.
     awaited: AtomicBool,
     waiting: Mutex<Vec<Waiter>>,
@@ -50,6 +56,8 @@ impl CoroutineStream {
             writable: AtomicBool::new(true),
             to_the_end: AtomicBool::new(to_the_end),
             owner: OnceLock::new(),
+            watcher: OnceLock::new(),
+            key: OnceLock::new(),
             awaited: AtomicBool::new(false),
             waiting: Mutex::new(Vec::new()),
         }
@@ -62,6 +70,19 @@ impl CoroutineStream {
     /// Says whose seat has its events.
     pub(crate) fn set_owner(&self, task: Arc<Task>) {
         let _ = self.owner.set(task);
+    }
+
+    /// Says who is asked to watch it, and is to be told when it is closed.
+    pub(crate) fn set_watcher(&self, watcher: Arc<Inbox>) {
+        let _ = self.watcher.set(watcher);
+    }
+
+    pub(crate) fn set_key(&self, key: Key) {
+        let _ = self.key.set(key);
+    }
+
+    pub(crate) fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.link.socket.register(registry, token, sys::readable() | Interest::WRITABLE)
     }
 
     /// What the system has said.
@@ -216,6 +237,14 @@ impl Drop for Waiting<'_> {
             waiting.swap_remove(index);
         }
         self.stream.awaited.store(!waiting.is_empty(), Ordering::SeqCst);
+    }
+}
+
+impl Drop for CoroutineStream {
+    fn drop(&mut self) {
+        if let (Some(watcher), Some(key)) = (self.watcher.get(), self.key.get()) {
+            let _ = watcher.send(Command::Forget(*key));
+        }
     }
 }
 

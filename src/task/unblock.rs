@@ -6,8 +6,8 @@ use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use super::{current, wait};
 use crate::sync::lock;
-use crate::task;
 
 /// How many closures run at once in the whole process. More wait, of which there is one a coroutine at the most.
 const MOST_THREADS: usize = 64;
@@ -36,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// [`io::ErrorKind::ConnectionAborted`] where the request has been cut meanwhile, by its server's stop; `code` runs to its end, or is not begun with
 /// any more, and its result is dropped. Whatever the system says where no thread can be had. Never on a thread.
 pub fn unblock<T: Send + 'static>(code: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    let Some(task) = task::current() else { return Ok(code()) };
+    let Some(task) = current() else { return Ok(code()) };
     let result = Arc::new(Mutex::new(None));
     let (theirs, woken) = (Arc::downgrade(&result), Arc::clone(&task));
     POOL.run(Box::new(move || {
@@ -54,7 +54,7 @@ pub fn unblock<T: Send + 'static>(code: impl FnOnce() -> T + Send + 'static) -> 
         if let Some(outcome) = lock(&result).take() {
             return Ok(outcome.unwrap_or_else(|panic| resume_unwind(panic)));
         }
-        task::wait(&task, None)?;
+        wait(&task, None)?;
     }
 }
 
