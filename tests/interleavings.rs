@@ -9,7 +9,7 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use common::{eventually, Caller, ComposedKind, Kind, Reach, ServerOf, Serves, Talk, LONG};
+use common::{eventually, Caller, ComposedKind, Reach, ServerOf, Talk, LONG};
 use socketserver::{handler_fn, Error, Handled, Handler, Running, ServerHandle};
 
 /// In all, over all kinds. `INTERLEAVINGS_SEED` repeats a run, as far as the scheduler lets it.
