@@ -17,7 +17,7 @@ use common::{
     Served, Serves, StreamKind, Talk,
 };
 use socketserver::server::{Builder, Listener, Threading};
-use socketserver::{handler_fn, Address, Connection, Handler, HandlerResult};
+use socketserver::{handler_fn, Connection, Handler, HandlerResult};
 
 every_kind! {
     echoes_to_three_clients_in_turn
