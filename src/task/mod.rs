@@ -99,8 +99,13 @@ pub(crate) fn is_current(task: &Arc<Task>) -> bool {
 /// Counts bytes that the coroutine which runs on this thread, if one does, has read or written, and lets the others have their turn when
 /// it has had its share.
 pub(crate) fn spend(bytes: usize) {
-    let spent = switch::with_current(|task| task.spent.fetch_add(bytes.max(OPERATION), Ordering::Relaxed));
-    if spent.is_some_and(|spent| spent >= BYTES_A_TURN) && !std::thread::panicking() {
+    let spent = switch::with_current(|task| {
+        // Nobody else counts.
+        let spent = task.spent.load(Ordering::Relaxed) + bytes.max(OPERATION);
+        task.spent.store(spent, Ordering::Relaxed);
+        spent
+    });
+    if spent.is_some_and(|spent| spent > BYTES_A_TURN) && !std::thread::panicking() {
         switch::ask(Ask::Again);
     }
 }

@@ -105,6 +105,10 @@ const REACTOR_TO_MIO: Target = Target::of(Kind::Reactor, Metric::ProcessorUs, 1.
 const REACTOR_TO_TOKIO: Target = Target::of(Kind::Reactor, Metric::ProcessorUs, 1.0).times(Kind::Tokio).within_noise();
 const REACTOR_TO_LIBUV: Target = Target::of(Kind::Reactor, Metric::ProcessorUs, 1.0).times(Kind::Libuv).within_noise();
 
+/// A handler that waits on a coroutine costs no more than a task of tokio's that awaits.
+const COROUTINE_TO_TOKIO: Target =
+    Target::of(Kind::Coroutine, Metric::ProcessorUs, 1.0).times(Kind::Tokio).within_noise();
+
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "connect",
@@ -127,6 +131,7 @@ pub const ALL: &[Scenario] = &[
             REACTOR_TO_MIO,
             REACTOR_TO_TOKIO,
             REACTOR_TO_LIBUV,
+            COROUTINE_TO_TOKIO,
         ],
     },
     Scenario {
@@ -153,6 +158,7 @@ pub const ALL: &[Scenario] = &[
             REACTOR_TO_MIO,
             REACTOR_TO_TOKIO,
             REACTOR_TO_LIBUV,
+            COROUTINE_TO_TOKIO,
         ],
     },
     Scenario {
@@ -169,7 +175,14 @@ pub const ALL: &[Scenario] = &[
             Kind::Reactor,
             Kind::Coroutine,
         ],
-        targets: &[REACTOR_TO_EPOLL, REACTOR_TO_MIO, REACTOR_TO_TOKIO, REACTOR_TO_LIBUV],
+        targets: &[
+            REACTOR_TO_EPOLL,
+            REACTOR_TO_MIO,
+            REACTOR_TO_TOKIO,
+            REACTOR_TO_LIBUV,
+            COROUTINE_TO_TOKIO,
+            Target::of(Kind::Coroutine, Metric::ProcessorUs, 1.10).times(Kind::Epoll),
+        ],
     },
     Scenario {
         name: "echo-64k",
@@ -185,7 +198,7 @@ pub const ALL: &[Scenario] = &[
             Kind::Reactor,
             Kind::Coroutine,
         ],
-        targets: &[REACTOR_TO_EPOLL, REACTOR_TO_MIO, REACTOR_TO_TOKIO, REACTOR_TO_LIBUV],
+        targets: &[REACTOR_TO_EPOLL, REACTOR_TO_MIO, REACTOR_TO_TOKIO, REACTOR_TO_LIBUV, COROUTINE_TO_TOKIO],
     },
     Scenario {
         name: "burst",
@@ -213,6 +226,9 @@ pub const ALL: &[Scenario] = &[
         load: Load::Crowd { connections: 10_000, stay: Stay::Idle { hold: Duration::from_secs(2), again: true } },
         peers: &[Kind::Epoll, Kind::Mio, Kind::Tokio, Kind::Libuv, Kind::Reactor, Kind::Coroutine],
         targets: &[
+            Target::of(Kind::Coroutine, Metric::ResidentIdleKib, 10.0),
+            Target::of(Kind::Coroutine, Metric::ResidentUsedKib, 10.0),
+            Target::of(Kind::Coroutine, Metric::ConnectAllMs, 1_000.0),
             Target::of(Kind::Reactor, Metric::ResidentIdleKib, 0.5),
             Target::of(Kind::Reactor, Metric::ResidentUsedKib, 0.5),
             Target::of(Kind::Reactor, Metric::ResidentGrowth, 5.0),

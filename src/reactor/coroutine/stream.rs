@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{fence, AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -90,14 +90,15 @@ impl CoroutineStream {
         if event.to_the_end {
             self.to_the_end.store(true, Ordering::Release);
         }
-        // In one order for all: either this sees who waits, or he sees what has come.
         if event.readable {
-            self.readable.store(true, Ordering::SeqCst);
+            self.readable.store(true, Ordering::Release);
         }
         if event.writable {
-            self.writable.store(true, Ordering::SeqCst);
+            self.writable.store(true, Ordering::Release);
         }
-        if self.awaited.load(Ordering::SeqCst) {
+        // Either this sees who waits, or he sees what has come: see `Waiting::new`.
+        fence(Ordering::SeqCst);
+        if self.awaited.load(Ordering::Relaxed) {
             lock(&self.waiting).iter().for_each(Waiter::wake);
         }
     }
@@ -120,7 +121,7 @@ impl CoroutineStream {
                 let waiter = Waiter::current();
                 let _waiting = Waiting::new(self, &waiter);
                 // What has come since it was tried is not reported again.
-                if ready.load(Ordering::SeqCst) {
+                if ready.load(Ordering::Acquire) {
                     return Ok(());
                 }
                 waiter.wait(until)
@@ -143,8 +144,9 @@ impl CoroutineStream {
         let ready = self.ready(direction);
         let mut started = None;
         loop {
-            // Forgotten before it is tried, so that what is reported meanwhile is not.
-            while ready.swap(false, Ordering::AcqRel) {
+            while ready.load(Ordering::Acquire) {
+                // Forgotten before it is tried: what has been reported by then is found, and what is reported later is not forgotten.
+                ready.store(false, Ordering::Release);
                 match attempt() {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => ready.store(true, Ordering::Release),
@@ -179,9 +181,10 @@ impl Stream for CoroutineStream {
     }
 
     fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        if !self.writable.swap(false, Ordering::AcqRel) {
+        if !self.writable.load(Ordering::Acquire) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        self.writable.store(false, Ordering::Release);
         let result = self.link.socket.write(buf);
         if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             self.writable.store(true, Ordering::Release);
@@ -225,7 +228,9 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     fn new(stream: &'a CoroutineStream, waiter: &'a Waiter) -> Self {
         lock(&stream.waiting).push(waiter.clone());
-        stream.awaited.store(true, Ordering::SeqCst);
+        stream.awaited.store(true, Ordering::Relaxed);
+        // Before he looks whether it is ready.
+        fence(Ordering::SeqCst);
         Waiting { stream, waiter }
     }
 }
@@ -236,7 +241,7 @@ impl Drop for Waiting<'_> {
         if let Some(index) = waiting.iter().position(|one| one.is(self.waiter)) {
             waiting.swap_remove(index);
         }
-        self.stream.awaited.store(!waiting.is_empty(), Ordering::SeqCst);
+        self.stream.awaited.store(!waiting.is_empty(), Ordering::Relaxed);
     }
 }
 
