@@ -28,14 +28,14 @@
 //! ```
 //!
 //! # Which server
-//! | | one client at a time | a thread for each client | callbacks |
-//! |---|---|---|---|
-//! | TCP | [`TcpServer`] | [`ThreadingTcpServer`] | [`ReactorTcpServer`] |
-//! | Unix socket | `UnixStreamServer` | `ThreadingUnixStreamServer` | `ReactorUnixServer` |
-//! | UDP | [`UdpServer`] | [`ThreadingUdpServer`] | [`ReactorUdp`](reactor::ReactorUdp) |
-//! | Unix datagram socket | `UnixDatagramServer` | `ThreadingUnixDatagramServer` | |
+//! | | one client at a time | a thread for each client | a coroutine for each client | callbacks |
+//! |---|---|---|---|---|
+//! | TCP | [`TcpServer`] | [`ThreadingTcpServer`] | `CoroutineTcpServer` | [`ReactorTcpServer`] |
+//! | Unix socket | `UnixStreamServer` | `ThreadingUnixStreamServer` | `CoroutineUnixServer` | `ReactorUnixServer` |
+//! | UDP | [`UdpServer`] | [`ThreadingUdpServer`] | | [`ReactorUdp`](reactor::ReactorUdp) |
+//! | Unix datagram socket | `UnixDatagramServer` | `ThreadingUnixDatagramServer` | | |
 //!
-//! The same handler serves on all stream servers of the first two columns: a [`Connection`] is one type, whatever lies
+//! The same handler serves on all stream servers of the first three columns: a [`Connection`] is one type, whatever lies
 //! under it. Datagram servers take a handler of [`Datagram`]s. A
 //! sequential server suits requests that take no time, or that must not run side by side; one slow client holds up all
 //! others. A threading server suits nearly everything else, up to some thousands of clients at once: threads are reused,
@@ -45,6 +45,9 @@
 //! that are mostly idle (half a KiB each, where a thread takes fifteen), and exchanges so short that switching threads would
 //! cost more than they do. It does not suit callbacks that compute for long or call what blocks: they hold all others up. For
 //! loops of your own there is the [`Selector`](reactor::Selector). See [`reactor`].
+//!
+//! With the feature `coroutine`, the handlers of threading servers run unchanged on coroutines over such an event loop, at nearly its
+//! cost. The page of the module `coroutine` says which of the three when.
 //!
 //! A blocking server is a [listener](server::Listener) composed with a [dispatch strategy](server::Dispatch), and you can
 //! bring either of your own: see [`server`].
@@ -118,6 +121,8 @@
 //!
 //! # Features
 //! None is on by default, and none changes what the rest does.
+//! * `coroutine`: the module of that name, with `CoroutineTcpServer`. It brings `corosensei`, and the only `unsafe` of this crate, a few lines
+//!   in one module; without it, `unsafe` is forbidden.
 //! * `dns-lookup`: reverse look-ups in [`net`], and the host name on systems that keep it in no file.
 //! * `recvmmsg`: a UDP server may receive several datagrams by one system call (`receive_batch` of its builder). Linux.
 #![cfg_attr(not(feature = "coroutine"), forbid(unsafe_code))]
