@@ -8,7 +8,7 @@ import sys
 import unittest
 
 from interop_cases.application import ApplicationClient, ApplicationMistakes, ApplicationServer, ApplicationSignals
-from interop_cases.chat import Chat
+from interop_cases.chat import Chat, ThreadedChat
 from interop_cases.clients import PythonClients
 from interop_cases.datagrams import DatagramMistakes, DatagramPrograms, PythonDatagrams, UdpClientExample
 from interop_cases.details import DetailMistakes, Names, ReceiveExactly, SocketOptions, Timeouts
@@ -53,6 +53,7 @@ __all__ = [
     "RequestHandler",
     "Signals",
     "SocketOptions",
+    "ThreadedChat",
     "ThreadsAndTraits",
     "Timeouts",
     "Tour",

@@ -6,6 +6,8 @@
 #![allow(dead_code)]
 
 pub(crate) mod app_message;
+pub(crate) mod chat;
+pub(crate) mod members;
 pub(crate) mod messages;
 pub(crate) mod text;
 
