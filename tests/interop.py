@@ -18,6 +18,7 @@ from interop_cases.exercises import ThreadsAndTraits
 from interop_cases.many_connections import MultiConnectionClient
 from interop_cases.message_clients import ConversationClient, MessageClient
 from interop_cases.mistakes import Mistakes
+from interop_cases.multi_user_chat import MultiUserChat
 from interop_cases.nonblocking import NonblockingConnect
 from interop_cases.signals import Signals
 from interop_cases.tour import Tour
@@ -42,6 +43,7 @@ __all__ = [
     "MessageClient",
     "Mistakes",
     "MultiConnectionClient",
+    "MultiUserChat",
     "Names",
     "NobodyReads",
     "NonblockingConnect",

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import signal
 import socket
 import threading
 import time
@@ -204,6 +205,14 @@ class Chat(Case):
         self.assertLess(longest, 1)
         self.assertIn(self.put_out, self.process.stderr.readline().decode())
         self.assert_hears(one, f"{two.name}: {line}")
+
+    def test_a_signal_ends_it_whoever_is_connected(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(signal=number):
+                self.process, self.address = self.start(self.server)
+                members = self.join_all(50)
+                members[0].say("half a li")
+                self.assert_ends_at(number, self.process)
 
     @contextlib.contextmanager
     def flooding(self, flooder, said):

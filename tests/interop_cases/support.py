@@ -50,6 +50,7 @@ AT_ONCE = ("threading_echo_server", THREADING_PREFIX_ECHO, *EVENT_DRIVEN)
 BY_LINES = ("threading_echo_server",)
 
 CHAT = "reactor_chat_server"
+CHATS = (CHAT, "chat_server", "multi_user_chat_server")
 
 # The servers that think in messages.
 MESSAGE_SERVERS = (
@@ -198,6 +199,13 @@ class Case(unittest.TestCase):
             process.said.reader.join()
         process.stdout.close()
         process.stderr.close()
+
+    def assert_ends_at(self, number, process):
+        """Sends the signal, at which the server is to end at once and well, whoever is connected."""
+        since = time.monotonic()
+        process.send_signal(number)
+        self.assertEqual(process.wait(), 0)
+        self.assertLess(time.monotonic() - since, PROMPT)
 
     def connect(self, address):
         sock = socket.create_connection(address, timeout=TIMEOUT)
