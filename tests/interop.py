@@ -9,6 +9,8 @@ import unittest
 
 from interop_cases.application import ApplicationClient, ApplicationMistakes, ApplicationServer, ApplicationSignals
 from interop_cases.chat import Chat, ThreadedChat
+from interop_cases.chat_client import ChatClient
+from interop_cases.chat_terminal import ChatTerminal
 from interop_cases.clients import PythonClients
 from interop_cases.datagrams import DatagramMistakes, DatagramPrograms, PythonDatagrams, UdpClientExample
 from interop_cases.details import DetailMistakes, Names, ReceiveExactly, SocketOptions, Timeouts
@@ -30,6 +32,8 @@ __all__ = [
     "ApplicationServer",
     "ApplicationSignals",
     "Chat",
+    "ChatClient",
+    "ChatTerminal",
     "ConversationClient",
     "Counting",
     "DatagramMistakes",

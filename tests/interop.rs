@@ -15,7 +15,7 @@ use std::time::Duration;
 /// For a whole class of tests. Each of them has a shorter watchdog of its own, which says where it hangs.
 const WATCHDOG: Duration = Duration::from_secs(300);
 
-const PROGRAMS: [&str; 31] = [
+const PROGRAMS: [&str; 32] = [
     "tcp_echo_server",
     "threading_echo_server",
     "select_echo_server",
@@ -28,6 +28,7 @@ const PROGRAMS: [&str; 31] = [
     "counting_server",
     "chat_server",
     "multi_user_chat_server",
+    "chat_client",
     "tcp_echo_client",
     "message_client",
     "conversation_client",
@@ -131,6 +132,16 @@ fn pythons_clients_chat_with_a_thread_for_each() {
 #[test]
 fn pythons_clients_chat_under_their_names() {
     run("MultiUserChat");
+}
+
+#[test]
+fn the_chat_client_chats() {
+    run("ChatClient");
+}
+
+#[test]
+fn the_chat_client_keeps_what_is_typed_on_a_terminal() {
+    run("ChatTerminal");
 }
 
 #[test]

@@ -5,7 +5,7 @@ import socket
 from .support import CHATS, OUTSPOKEN, SERVERS, Case, run
 
 # The clients that take an address, or one and a number, and the one that takes any words behind it.
-CLIENTS = ("tcp_echo_client", "nonblocking_connect", "multi_connection_client", "conversation_client")
+CLIENTS = ("tcp_echo_client", "chat_client", "nonblocking_connect", "multi_connection_client", "conversation_client")
 MESSAGE_CLIENT = "message_client"
 
 
