@@ -27,6 +27,9 @@ TIMEOUT = 30
 PROMPT = 0.5
 GRACE = 0.3
 
+# What a busy machine may add to it where fifty clients are connected, half of whose work it does itself.
+SLACK = 0.5
+
 # So often in a row the machine is not too busy for what is to be done in that time.
 TRIES = 10
 
@@ -205,7 +208,7 @@ class Case(unittest.TestCase):
         since = time.monotonic()
         process.send_signal(number)
         self.assertEqual(process.wait(), 0)
-        self.assertLess(time.monotonic() - since, PROMPT)
+        self.assertLess(time.monotonic() - since, PROMPT + SLACK)
 
     def connect(self, address):
         sock = socket.create_connection(address, timeout=TIMEOUT)
