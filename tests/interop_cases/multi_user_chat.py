@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from .support import TEXT, Case, read_exactly, read_to_end, reset
+from .support import TEXT, Case, Said, read_exactly, read_to_end, reset
 
 ASKED = "이름을 입력하세요: "
 TAKEN = "이미 등록되어 있습니다.\n"
@@ -59,7 +59,11 @@ class MultiUserChat(Case):
 
     def setUp(self):
         super().setUp()
+        self.begin()
+
+    def begin(self):
         self.process, self.address = self.start("multi_user_chat_server")
+        self.process.said = Said(self.process.stdout)
 
     def come(self, end="\n"):
         return Member(self.connect(self.address), end)
@@ -75,36 +79,25 @@ class MultiUserChat(Case):
             for line in lines:
                 self.assertEqual(member.line(), line)
 
-    def read_prints(self):
-        """Has what the server prints read, which it would wait for at some point."""
-        reader = threading.Thread(target=self.process.stdout.read, daemon=True)
-        reader.start()
-        self.addCleanup(reader.join)
-        self.addCleanup(self.process.kill)
-
-    def assert_prints(self, *lines):
-        for line in lines:
-            self.assertEqual(self.process.stdout.readline().decode(), line + "\n")
-
     def test_what_is_said_and_what_the_server_prints(self):
         one = self.come("")
-        self.assert_prints("127.0.0.1:{}".format(one.sock.getsockname()[1]))
+        self.assert_says(self.process, "127.0.0.1:{}".format(one.sock.getsockname()[1]))
         one.enter("철수")
-        self.assert_prints("채팅 참여 인원 1명")
+        self.assert_says(self.process, "채팅 참여 인원 1명")
         two = self.join("Zoë 🦀", one)
-        self.assert_prints("127.0.0.1:{}".format(two.sock.getsockname()[1]), "채팅 참여 인원 2명")
+        self.assert_says(self.process, "127.0.0.1:{}".format(two.sock.getsockname()[1]), "채팅 참여 인원 2명")
         for member, text in ((one, "안녕하세요"), (two, "hello, 철수"), (one, " 그래 🦀 ")):
             member.say(text)
             self.assert_all_hear((one, two), f"[{member.name}] {text}")
-            self.assert_prints(f"[{member.name}] {text}")
+            self.assert_says(self.process, f"[{member.name}] {text}")
         two.say("")
         two.say("end")
         self.assertEqual(two.lines.read(), "")
         self.assert_all_hear([one], left(two.name))
-        self.assert_prints("[Zoë 🦀] end", "[Zoë 🦀] 접속 종료", "채팅 참여 인원 1명")
+        self.assert_says(self.process, "[Zoë 🦀] end", "[Zoë 🦀] 접속 종료", "채팅 참여 인원 1명")
         one.say("end")
         self.assertEqual(one.lines.read(), "")
-        self.assert_prints("[철수] end", "[철수] 접속 종료", "채팅 참여 인원 0명")
+        self.assert_says(self.process, "[철수] end", "[철수] 접속 종료", "채팅 참여 인원 0명")
 
     def test_a_name_that_is_taken(self):
         one = self.join("철수")
@@ -212,7 +205,6 @@ class MultiUserChat(Case):
             self.assert_all_hear((one, two), "[둘] 안녕")
 
     def test_a_mebibyte(self):
-        self.read_prints()
         one = self.join("하나")
         two = self.join("둘", one)
         numbers = random.Random(4)
@@ -224,7 +216,6 @@ class MultiUserChat(Case):
         sender.join()
 
     def test_all_hear_everything_once_and_in_the_same_order(self):
-        self.read_prints()
         count, messages = 50, 20
         members = []
         for number in range(count):
@@ -262,7 +253,7 @@ class MultiUserChat(Case):
     def test_a_signal_ends_it_whoever_is_connected(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(signal=number):
-                self.process, self.address = self.start("multi_user_chat_server")
+                self.begin()
                 members = []
                 for count in range(50):
                     members.append(self.join(f"손님 {count}", *members))
@@ -295,10 +286,11 @@ class MultiUserChat(Case):
         one.say("\x1b[2Jred\ttape\x9b")
         shown = "[하나] \\u{1b}[2Jred\\ttape\\u{9b}"
         self.assert_all_hear([one], shown)
-        self.assert_prints("127.0.0.1:{}".format(one.sock.getsockname()[1]), "채팅 참여 인원 1명", shown)
+        self.assert_says(self.process, "127.0.0.1:{}".format(one.sock.getsockname()[1]), "채팅 참여 인원 1명", shown)
 
     def test_a_member_who_does_not_read_is_put_out_and_holds_nobody_up(self):
-        # Nobody reads what the server prints either, and in the end there is nobody who could.
+        # Nobody reads what the server prints either, nor could he.
+        self.process, self.address = self.start("multi_user_chat_server")
         self.process.stdout.close()
         one = self.join("하나")
         self.join("느림보", one)
