@@ -100,13 +100,16 @@ impl Terminal {
         write(format_args!("\r\x1b[K{above}{PROMPT}{shown}\r\x1b[{column}C"))
     }
 
-    /// Leaves the prompt behind, with what has been typed after it.
+    /// Leaves behind what has been typed, after its prompt. Nothing is left of a prompt after which there was nothing.
     fn finish(&self, line: Option<&str>) -> io::Result<()> {
         let mut state = self.above.lock();
         let above = self.above.take(&mut state);
         state.prompt_is_drawn = false;
-        let typed = line.map_or_else(|| self.line.text(), str::to_owned);
-        write(format_args!("\r\x1b[K{above}{PROMPT}{typed}\n"))
+        let unfinished = self.line.text();
+        match line.or((!unfinished.is_empty()).then_some(&unfinished)) {
+            Some(typed) => write(format_args!("\r\x1b[K{above}{PROMPT}{typed}\n")),
+            None => write(format_args!("\r\x1b[K{above}")),
+        }
     }
 }
 

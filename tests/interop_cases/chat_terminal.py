@@ -166,7 +166,7 @@ class ChatTerminal(Case):
         # There is no prompt any more, and what still comes is shown.
         self.say("one", "two")
         self.server.close()
-        self.assert_ends(0, self.connected, "> hello", ">", "one", "two")
+        self.assert_ends(0, self.connected, "> hello", "one", "two")
 
     def test_what_came_before_ctrl_d_is_shown(self):
         lines = [f"{number}번째" for number in range(500)]
@@ -176,15 +176,14 @@ class ChatTerminal(Case):
         self.server.close()
         self.assertEqual(self.terminal.wait(), (0, True))
         rows = self.terminal.screen.lines()
-        self.assertEqual([row for row in rows if row not in (self.connected, ">", "")], lines)
+        self.assertEqual(rows, [self.connected, *lines, ""])
 
     def test_quit_leaves(self):
         self.terminal.type("Quit\r")
         self.assert_hears("Quit\n")
         self.say("bye")
         self.server.close()
-        self.assertEqual(self.terminal.wait(), (0, True))
-        self.assertIn("bye", self.terminal.screen.lines())
+        self.assert_ends(0, self.connected, "> Quit", "bye")
 
     def test_ctrl_c_and_signals_end_it(self):
         for number in (None, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
