@@ -16,44 +16,40 @@
 mod common;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
+use common::chat::{self, Said};
 use socketserver::framing::{utf8, LineDecoder};
 use socketserver::reactor::{Framed, MessageProtocol};
 use socketserver::{Keepalive, ReactorTcpServer, Transport};
-
-const MAX_LINE: usize = 4096;
-/// After so long a silence a member is asked whether he is still there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 struct Member;
 
 impl MessageProtocol for Member {
     fn connection_made(&mut self, transport: &mut Transport) {
-        transport.write(b"Welcome to the chat server! Type 'quit' to exit.\n");
-        tell_the_others(transport, &format!("User {} has joined the chat.", transport.peer_addr()));
+        transport.write(chat::WELCOME.as_bytes());
+        tell_the_others(transport, &chat::has_joined(transport.peer_addr()));
     }
 
     fn message_received(&mut self, transport: &mut Transport, line: &[u8]) {
-        match utf8(line).map(str::trim) {
-            Ok("") => {}
-            Ok(said) if said.eq_ignore_ascii_case("quit") => transport.close(),
-            Ok(said) => tell_the_others(transport, &format!("User {}: {said}", transport.peer_addr())),
-            Err(error) => drop(transport.write(format!("That was not understood: {error}\n").as_bytes())),
+        match utf8(line).map(Said::by) {
+            Ok(Said::Nothing) => {}
+            Ok(Said::Quit) => transport.close(),
+            Ok(Said::Words(words)) => tell_the_others(transport, &chat::says(transport.peer_addr(), words)),
+            Err(error) => drop(transport.write(chat::not_understood(error).as_bytes())),
         }
     }
 
     fn connection_lost(&mut self, transport: &mut Transport, _: Option<&std::io::Error>) {
         // When the server stops, all of them leave, and there is nobody to be told.
         if !transport.server().is_shutting_down() {
-            tell_the_others(transport, &format!("User {} has left the chat.", transport.peer_addr()));
+            tell_the_others(transport, &chat::has_left(transport.peer_addr()));
         }
     }
 }
 
 fn tell_the_others(transport: &mut Transport, news: &str) {
-    let told = transport.broadcaster().broadcast_except(transport.id(), format!("{news}\n").as_bytes());
+    let told = transport.broadcaster().broadcast_except(transport.id(), news.as_bytes());
     match told {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
             transport.fail("speaks faster than can be passed on")
@@ -67,9 +63,9 @@ fn main() -> ExitCode {
         let mut server = ReactorTcpServer::builder()
             .max_connections(1_000)
             .read_timeout(None) // members may listen for as long as they like
-            .keepalive(Keepalive::new(KEEPALIVE))
+            .keepalive(Keepalive::new(chat::KEEPALIVE))
             .handle_error(common::complain_of)
-            .bind(address, Framed::new(LineDecoder::new().max_line(MAX_LINE).strip_cr(true), Member))?;
+            .bind(address, Framed::new(LineDecoder::new().max_line(chat::MAX_MESSAGE).strip_cr(true), Member))?;
         common::stop_on_signals(server.handle())?;
         common::announce(server.local_addr())?;
         common::farewell(server.serve_forever()?);

@@ -196,6 +196,29 @@ fn a_message_has_64_kib_at_most() {
 }
 
 #[test]
+fn a_message_may_be_allowed_less() {
+    let mut messages = Messages::new().at_most(TEXT.len());
+    let lengths = [format!("{TEXT}\r\n"), format!("{TEXT}\n"), TEXT.to_owned(), format!("{TEXT}x")];
+    let mut connection = connection(lengths.into_iter().flat_map(|sent| [bytes(sent), Pause]));
+    for _ in 0..3 {
+        assert_eq!(messages.next(&mut connection).unwrap().as_deref(), Some(TEXT));
+    }
+    let error = messages.next(&mut connection).unwrap_err();
+    assert_eq!(framing_error(&error), &FramingError::LineTooLong { limit: TEXT.len() });
+}
+
+#[test]
+fn whoever_has_ended_a_line_may_be_taken_for_one_who_always_does() {
+    let mut messages = Messages::new().lines_once_seen();
+    let steps = ["one", "two\nth", "ree", "\nfo", "ur"].map(bytes);
+    let mut connection = connection(steps.into_iter().flat_map(|step| [step, Pause]));
+    for expected in ["one", "two", "three", "four"] {
+        assert_eq!(messages.next(&mut connection).unwrap().as_deref(), Some(expected));
+    }
+    assert_eq!(messages.next(&mut connection).unwrap(), None);
+}
+
+#[test]
 fn the_read_timeout_is_for_the_first_byte_and_for_the_rest_of_a_character() {
     let (first, rest) = "한글".as_bytes().split_at(4);
     let mut connection = connection([Silence, bytes(first), Silence, Pause, bytes(rest)]);

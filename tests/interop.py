@@ -8,7 +8,9 @@ import sys
 import unittest
 
 from interop_cases.application import ApplicationClient, ApplicationMistakes, ApplicationServer, ApplicationSignals
-from interop_cases.chat import Chat
+from interop_cases.chat import Chat, ThreadedChat
+from interop_cases.chat_client import ChatClient
+from interop_cases.chat_terminal import ChatTerminal
 from interop_cases.clients import PythonClients
 from interop_cases.datagrams import DatagramMistakes, DatagramPrograms, PythonDatagrams, UdpClientExample
 from interop_cases.details import DetailMistakes, Names, ReceiveExactly, SocketOptions, Timeouts
@@ -18,6 +20,7 @@ from interop_cases.exercises import ThreadsAndTraits
 from interop_cases.many_connections import MultiConnectionClient
 from interop_cases.message_clients import ConversationClient, MessageClient
 from interop_cases.mistakes import Mistakes
+from interop_cases.multi_user_chat import MultiUserChat
 from interop_cases.nonblocking import NonblockingConnect
 from interop_cases.signals import Signals
 from interop_cases.tour import Tour
@@ -29,6 +32,8 @@ __all__ = [
     "ApplicationServer",
     "ApplicationSignals",
     "Chat",
+    "ChatClient",
+    "ChatTerminal",
     "ConversationClient",
     "Counting",
     "DatagramMistakes",
@@ -42,6 +47,7 @@ __all__ = [
     "MessageClient",
     "Mistakes",
     "MultiConnectionClient",
+    "MultiUserChat",
     "Names",
     "NobodyReads",
     "NonblockingConnect",
@@ -53,6 +59,7 @@ __all__ = [
     "RequestHandler",
     "Signals",
     "SocketOptions",
+    "ThreadedChat",
     "ThreadsAndTraits",
     "Timeouts",
     "Tour",

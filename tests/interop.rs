@@ -15,7 +15,7 @@ use std::time::Duration;
 /// For a whole class of tests. Each of them has a shorter watchdog of its own, which says where it hangs.
 const WATCHDOG: Duration = Duration::from_secs(300);
 
-const PROGRAMS: [&str; 29] = [
+const PROGRAMS: [&str; 32] = [
     "tcp_echo_server",
     "threading_echo_server",
     "select_echo_server",
@@ -26,6 +26,9 @@ const PROGRAMS: [&str; 29] = [
     "one_client_server",
     "request_handler_server",
     "counting_server",
+    "chat_server",
+    "multi_user_chat_server",
+    "chat_client",
     "tcp_echo_client",
     "message_client",
     "conversation_client",
@@ -119,6 +122,26 @@ fn signals_end_the_servers_with_exit_code_0() {
 #[test]
 fn pythons_clients_chat() {
     run("Chat");
+}
+
+#[test]
+fn pythons_clients_chat_with_a_thread_for_each() {
+    run("ThreadedChat");
+}
+
+#[test]
+fn pythons_clients_chat_under_their_names() {
+    run("MultiUserChat");
+}
+
+#[test]
+fn the_chat_client_chats() {
+    run("ChatClient");
+}
+
+#[test]
+fn the_chat_client_keeps_what_is_typed_on_a_terminal() {
+    run("ChatTerminal");
 }
 
 #[test]

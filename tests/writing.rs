@@ -213,6 +213,35 @@ fn a_close_sends_what_is_queued() {
     assert!(reading.join().unwrap().unwrap()[filled..] == queued);
 }
 
+/// As in a client that has a thread for either direction.
+#[test]
+fn a_writer_half_closes_while_another_thread_reads() {
+    let _watchdog = watchdog();
+    let (mut connection, mut peer, filled) = full();
+    let writer = connection.writer();
+    let reading = std::thread::spawn(move || {
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).map(|_| (answer, connection))
+    });
+    let queued = vec![b'q'; 100_000];
+    writer.try_write(&queued).unwrap();
+    let ending = std::thread::spawn(move || writer.shutdown_write().map(|()| writer));
+    let mut all = Vec::new();
+    peer.read_to_end(&mut all).unwrap();
+    assert!(all[filled..] == queued, "{} and not {}", all.len() - filled, queued.len());
+    let mut writer = ending.join().unwrap().unwrap();
+    assert!(!writer.is_closed());
+    for result in [writer.write_all(b"x"), writer.try_write(b"x"), writer.shutdown_write()] {
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::NotConnected);
+    }
+    peer.write_all(b"the answer").unwrap();
+    drop(peer);
+    let (answer, connection) = reading.join().unwrap().unwrap();
+    assert_eq!(answer, "the answer");
+    connection.close().unwrap();
+    assert_eq!(writer.shutdown_write().unwrap_err().kind(), io::ErrorKind::NotConnected);
+}
+
 /// A stuck peer must not keep the descriptor of a connection that has been dropped.
 #[test]
 fn a_dropped_connection_is_gone_although_its_queue_is_not_sent() {

@@ -19,24 +19,46 @@ pub(crate) const MOST: usize = 64 * 1024;
 ///
 /// Python's counterpart is `sock.recv(1024).decode()`, which takes whatever has come for a message: two that came at once for one, and
 /// half a character for an error.
-#[derive(Default)]
 pub(crate) struct Messages {
     /// What has come of the next message.
     begun: Vec<u8>,
     /// How the last one ended.
     line_end: &'static str,
+    most: usize,
+    line_seen: LineSeen,
+}
+
+/// What follows from a peer's having ended a line.
+enum LineSeen {
+    Nothing,
+    /// He will end the others too.
+    Tells,
+    /// He has.
+    Told,
 }
 
 impl Messages {
     pub(crate) fn new() -> Self {
-        Messages::default()
+        Messages { begun: Vec::new(), line_end: "", most: MOST, line_seen: LineSeen::Nothing }
+    }
+
+    /// Takes whoever has sent a line end for one who always does: no pause ends a message of his any more. On a slow network, or when
+    /// his machine is busy, a pause may come in the middle of a line.
+    pub(crate) fn lines_once_seen(self) -> Self {
+        Messages { line_seen: LineSeen::Tells, ..self }
+    }
+
+    /// Allows messages of so many bytes rather than [`MOST`].
+    pub(crate) fn at_most(self, bytes: usize) -> Self {
+        Messages { most: bytes, ..self }
     }
 
     /// The next message without its line end; `None` when the peer has ended. The connection's read timeout is for the first byte, and
     /// for the rest of a character that has begun. After a timeout the call can be repeated.
     ///
     /// # Errors
-    /// `InvalidData` for bytes that are not UTF-8, and for more than 64 KiB, after which no next message is found. Those of reading.
+    /// `InvalidData` for bytes that are not UTF-8, and for more than 64 KiB or what [`at_most`](Messages::at_most) says, after which no
+    /// next message is found. Those of reading.
     pub(crate) fn next(&mut self, connection: &mut Connection) -> io::Result<Option<String>> {
         self.receive(connection, true)
     }
@@ -87,13 +109,18 @@ impl Messages {
         loop {
             // A `\r` may turn out to belong to a line end.
             let counted = self.begun.strip_suffix(b"\n").unwrap_or(&self.begun);
-            if counted.strip_suffix(b"\r").unwrap_or(counted).len() > MOST {
-                return Err(bad_data(connection, FramingError::LineTooLong { limit: MOST }));
+            if counted.strip_suffix(b"\r").unwrap_or(counted).len() > self.most {
+                return Err(bad_data(connection, FramingError::LineTooLong { limit: self.most }));
             }
             if by_lines && self.begun.ends_with(b"\n") {
+                if matches!(self.line_seen, LineSeen::Tells) {
+                    self.line_seen = LineSeen::Told;
+                }
                 return Ok(());
             }
-            let may_end = !self.begun.is_empty() && begun_character(&self.begun).is_empty();
+            let may_end = !self.begun.is_empty()
+                && begun_character(&self.begun).is_empty()
+                && !matches!(self.line_seen, LineSeen::Told);
             connection.set_read_timeout(if may_end { Some(PAUSE) } else { read_timeout })?;
             let mut bytes = match connection.fill_buf() {
                 Ok([]) => return Ok(()),

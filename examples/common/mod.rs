@@ -6,6 +6,8 @@
 #![allow(dead_code)]
 
 pub(crate) mod app_message;
+pub(crate) mod chat;
+pub(crate) mod members;
 pub(crate) mod messages;
 pub(crate) mod text;
 
@@ -116,9 +118,10 @@ fn end(name: &str, result: ExampleResult) -> ExitCode {
     }
 }
 
-/// A line on stderr. Unlike `eprintln!` it does not panic where nobody reads stderr any more.
+/// A line on stderr, all at once, because stderr keeps nothing back and others may be writing to the same terminal. Unlike `eprintln!` it
+/// does not panic where nobody reads stderr any more.
 pub(crate) fn complain(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// For `handle_error`: what has failed, but for those whom a stop has cut off. The farewell counts them.

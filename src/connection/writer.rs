@@ -71,6 +71,17 @@ impl ConnectionWriter {
         self.shared()?.try_write(buf)
     }
 
+    /// Ends this direction, after what writers have queued, while the connection lives on: half-close. The peer reads the end of
+    /// the file, and its answer can still be read, as a client with a thread for either direction does. All later writes fail.
+    /// Python's `sock.shutdown(SHUT_WR)`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotConnected`] when the request is over, this direction has ended before, or the peer has gone. Those of
+    /// writing, where something is queued.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        self.shared()?.shutdown_write()
+    }
+
     /// Ends the connection in both directions, at once: nothing that is queued is waited for, and the handler reads the
     /// end. For a member who does not keep up, or is put out. Python's `request.shutdown(SHUT_RDWR)` from another thread.
     ///

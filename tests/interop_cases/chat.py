@@ -1,12 +1,13 @@
-"""reactor_chat_server, with Python's sockets as its members."""
+"""The chats in which nobody is told what he said himself, with Python's sockets as their members."""
 
 import contextlib
 import random
+import signal
 import socket
 import threading
 import time
 
-from .support import CHAT, TEXT, TIMEOUT, Case, read_to_end, reset
+from .support import CHAT, TEXT, Case, read_exactly, read_to_end, reset
 
 WELCOME = "Welcome to the chat server! Type 'quit' to exit."
 
@@ -19,6 +20,8 @@ class Member:
         self.lines = sock.makefile(encoding="utf-8", newline="\n")
         self.name = "User {}:{}".format(*sock.getsockname())
         assert self.line() == WELCOME
+        # Nobody is told, but the server knows from now on that he ends what he says.
+        self.say("\n")
 
     def line(self):
         line = self.lines.readline()
@@ -31,11 +34,15 @@ class Member:
 
 
 class Chat(Case):
-    """Python's sockets as the members of the chat."""
+    """Python's sockets as the members of reactor_chat_server."""
+
+    server = CHAT
+    # What the server says of a member who does not read.
+    put_out = "would have waited to be sent"
 
     def setUp(self):
         super().setUp()
-        self.process, self.address = self.start(CHAT)
+        self.process, self.address = self.start(self.server)
 
     def join(self):
         return Member(self.connect(self.address))
@@ -196,15 +203,106 @@ class Chat(Case):
         else:
             self.fail("he is still there")
         self.assertLess(longest, 1)
-        self.assertIn("would have waited to be sent", self.process.stderr.readline().decode())
+        self.assertIn(self.put_out, self.process.stderr.readline().decode())
         self.assert_hears(one, f"{two.name}: {line}")
 
-    def test_a_member_who_floods_does_the_server_no_harm(self):
-        flooder = self.connect(self.address)
-        # He is put out, unless the server keeps up.
-        with contextlib.suppress(ConnectionError):
-            flooder.sendall(b"!\n" * 2_000_000)
+    def test_a_signal_ends_it_whoever_is_connected(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(signal=number):
+                self.process, self.address = self.start(self.server)
+                members = self.join_all(50)
+                members[0].say("half a li")
+                self.assert_ends_at(number, self.process)
+
+    @contextlib.contextmanager
+    def flooding(self, flooder, said):
+        """While this lasts, he says this as often as he can."""
+
+        def flood():
+            # He is put out, slowed down, or kept up with.
+            with contextlib.suppress(OSError):
+                flooder.say(f"{said}\n" * (20_000_000 // len(said)))
+
+        thread = threading.Thread(target=flood, daemon=True)
+        thread.start()
+        yield
+        with contextlib.suppress(OSError):
+            flooder.sock.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+    def test_a_member_who_floods_does_the_others_no_harm(self):
         one, two = self.join_all(2)
-        two.say("still here\n")
-        while (heard := one.line()) != f"{two.name}: still here":
-            self.assertTrue(heard.endswith((": !", " has left the chat.")), heard)
+        flooder = self.join()
+        self.assert_hears(one, f"{flooder.name} has joined the chat.")
+        with self.flooding(flooder, "!"):
+            self.assert_hears(one, f"{flooder.name}: !")
+            two.say("still here\n")
+            while (heard := one.line()) != f"{two.name}: still here":
+                self.assertIn(heard, (f"{flooder.name}: !", f"{flooder.name} has left the chat."))
+
+    def test_garbage_harms_nobody_else(self):
+        one, two = self.join_all(2)
+        for garbage in (b"x" * (1 << 20), "한".encode() * 350_000, bytes(range(256)) * 4096):
+            stranger = self.join()
+            self.assert_hears(one, f"{stranger.name} has joined the chat.")
+            # Whoever is put out may see it while he still sends.
+            with contextlib.suppress(OSError):
+                stranger.sock.sendall(garbage)
+                stranger.sock.shutdown(socket.SHUT_WR)
+                read_to_end(stranger.sock)
+            while (heard := one.line()) != f"{stranger.name} has left the chat.":
+                self.assertTrue(heard.startswith(f"{stranger.name}: "), heard)
+            two.say("still here\n")
+            self.assert_hears(one, f"{two.name}: still here")
+
+    def test_control_characters_are_shown(self):
+        one, two = self.join_all(2)
+        two.say("\x1b[2Jred\ttape\x9b\n")
+        self.assert_hears(one, f"{two.name}: \\u{{1b}}[2Jred\\ttape\\u{{9b}}")
+
+
+class ThreadedChat(Chat):
+    """The same of chat_server, whose members need not end what they say."""
+
+    server = "chat_server"
+    put_out = "does not keep up"
+
+    def test_a_member_who_floods_puts_nobody_out_who_is_busy_for_a_moment(self):
+        one = self.join()
+        flooder = self.join()
+        self.assert_hears(one, f"{flooder.name} has joined the chat.")
+        with self.flooding(flooder, "!" * 1000):
+            time.sleep(1)
+            # More than was said in that second: he is still there, and has missed nothing.
+            self.assert_hears(one, *[f"{flooder.name}: " + "!" * 1000] * 1500)
+
+    def join_bare(self):
+        """A member as the tutorials' programs make them: no line end, ever."""
+        sock = self.connect(self.address)
+        self.assertEqual(read_exactly(sock, len(WELCOME) + 1).decode(), WELCOME + "\n")
+        return sock, "User {}:{}".format(*sock.getsockname())
+
+    def test_a_pause_ends_what_is_said(self):
+        one = self.join()
+        bare, name = self.join_bare()
+        self.assert_hears(one, f"{name} has joined the chat.")
+        for said in ("hello", "안녕하세요", " 🦀 "):
+            bare.sendall(said.encode())
+            self.assert_hears(one, f"{name}: {said.strip()}")
+        one.say("welcome\n")
+        heard = f"{one.name}: welcome\n".encode()
+        self.assertEqual(read_exactly(bare, len(heard)), heard)
+        bare.sendall(b"Quit")
+        self.assertEqual(read_to_end(bare), b"")
+        self.assert_hears(one, f"{name} has left the chat.")
+
+    def test_no_pause_ends_what_is_said_within_a_character(self):
+        one = self.join()
+        bare, name = self.join_bare()
+        self.assert_hears(one, f"{name} has joined the chat.")
+        for split in (1, 2, 4, 5):
+            bare.sendall("안녕".encode()[:split])
+            # Longer than the pause that ends a message; what is whole may be told by then, but no half of a character.
+            time.sleep(0.1)
+            bare.sendall("안녕".encode()[split:])
+            self.assert_hears(one, f"{name}: 안녕")

@@ -2,10 +2,10 @@
 
 import socket
 
-from .support import CHAT, OUTSPOKEN, SERVERS, Case, run
+from .support import CHATS, OUTSPOKEN, SERVERS, Case, run
 
 # The clients that take an address, or one and a number, and the one that takes any words behind it.
-CLIENTS = ("tcp_echo_client", "nonblocking_connect", "multi_connection_client", "conversation_client")
+CLIENTS = ("tcp_echo_client", "chat_client", "nonblocking_connect", "multi_connection_client", "conversation_client")
 MESSAGE_CLIENT = "message_client"
 
 
@@ -13,7 +13,7 @@ class Mistakes(Case):
     """Bad arguments and bad luck: one line, and an exit code to go by."""
 
     def test_a_wrong_command_line(self):
-        for name in (*SERVERS, CHAT, *CLIENTS):
+        for name in (*SERVERS, *CHATS, *CLIENTS):
             for arguments in (["127.0.0.1:0", "1", "more"], ["127.0.0.1:0", "more"], ["--help"], [b"\xff"]):
                 with self.subTest(name=name, arguments=arguments):
                     done = run(name, *arguments)
@@ -31,7 +31,7 @@ class Mistakes(Case):
         self.assertEqual(run("tour", "argument").returncode, 2)
 
     def test_a_bad_address(self):
-        for name in (*SERVERS, CHAT, *OUTSPOKEN, *CLIENTS, MESSAGE_CLIENT):
+        for name in (*SERVERS, *CHATS, *OUTSPOKEN, *CLIENTS, MESSAGE_CLIENT):
             for address in ("", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", ":80"):
                 with self.subTest(name=name, address=address):
                     done = run(name, address)
@@ -41,7 +41,7 @@ class Mistakes(Case):
     def test_a_port_in_use(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             address = "127.0.0.1:{}".format(taken.getsockname()[1])
-            for name in (*SERVERS, CHAT, *OUTSPOKEN):
+            for name in (*SERVERS, *CHATS, *OUTSPOKEN):
                 with self.subTest(name=name):
                     done = run(name, address)
                     self.assertEqual((done.stdout, done.returncode), (b"", 1))

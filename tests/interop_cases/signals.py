@@ -8,7 +8,7 @@ import time
 
 from .support import (
     BLOCKING,
-    CHAT,
+    CHATS,
     EVENT_DRIVEN,
     GRACE,
     MESSAGE_SERVERS,
@@ -47,7 +47,7 @@ class Signals(Case):
         if took >= PROMPT:
             raise TooLate
 
-    @each_and_signal((*SERVERS, CHAT, *PREFIX_ECHO, *MESSAGE_SERVERS))
+    @each_and_signal((*SERVERS, *CHATS, *PREFIX_ECHO, *MESSAGE_SERVERS))
     def test_without_clients(self, number, process, _address):
         since = time.monotonic()
         process.send_signal(number)
@@ -73,12 +73,12 @@ class Signals(Case):
             since = time.monotonic()
         self.assert_ends_promptly(process, since)
 
-    @each_and_signal((*SERVERS, CHAT, *PREFIX_ECHO))
+    @each_and_signal((*SERVERS, *CHATS, *PREFIX_ECHO))
     def test_clients_who_stay_hold_no_server_up(self, number, process, address):
         socks = [self.connect(address) for _ in range(20)]
         for sock in socks:
             sock.sendall(b"hello\n")
-        # The sequential server answers one of them. The chat welcomes them: an end of that suffices to know that they are in.
+        # The sequential server answers one of them. The chats welcome them: a part of that suffices to know that they are in.
         is_sequential = process.args[0].endswith("/tcp_echo_server") or process.args[-1] == "sequential"
         answered = 1 if is_sequential else len(socks)
         for sock in socks[:answered]:
@@ -87,11 +87,11 @@ class Signals(Case):
         process.send_signal(number)
         self.assert_ends_promptly(process, since)
         for sock in socks:
-            # The chat's members are told of one another.
+            # The chats' members are told of one another.
             with contextlib.suppress(ConnectionResetError):
                 read_to_end(sock)
 
-    @each_and_signal((*SERVERS, CHAT, *PREFIX_ECHO, *MESSAGE_SERVERS))
+    @each_and_signal((*SERVERS, *CHATS, *PREFIX_ECHO, *MESSAGE_SERVERS))
     def test_clients_who_say_nothing_hold_no_server_up(self, number, process, address):
         socks = [self.connect(address) for _ in range(5)]
         since = time.monotonic()
@@ -101,7 +101,7 @@ class Signals(Case):
             with contextlib.suppress(ConnectionResetError):
                 read_to_end(sock)
 
-    @each_and_signal((*PATIENT, CHAT))
+    @each_and_signal((*PATIENT, *CHATS))
     def test_a_client_who_does_not_read_holds_no_server_up(self, number, process, address):
         with self.connect(address) as one, self.connect(address) as other:
             for sock in (one, other):

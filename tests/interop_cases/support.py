@@ -27,6 +27,9 @@ TIMEOUT = 30
 PROMPT = 0.5
 GRACE = 0.3
 
+# What a busy machine may add to it where fifty clients are connected, half of whose work it does itself.
+SLACK = 0.5
+
 # So often in a row the machine is not too busy for what is to be done in that time.
 TRIES = 10
 
@@ -50,6 +53,7 @@ AT_ONCE = ("threading_echo_server", THREADING_PREFIX_ECHO, *EVENT_DRIVEN)
 BY_LINES = ("threading_echo_server",)
 
 CHAT = "reactor_chat_server"
+CHATS = (CHAT, "chat_server", "multi_user_chat_server")
 
 # The servers that think in messages.
 MESSAGE_SERVERS = (
@@ -198,6 +202,13 @@ class Case(unittest.TestCase):
             process.said.reader.join()
         process.stdout.close()
         process.stderr.close()
+
+    def assert_ends_at(self, number, process):
+        """Sends the signal, at which the server is to end at once and well, whoever is connected."""
+        since = time.monotonic()
+        process.send_signal(number)
+        self.assertEqual(process.wait(), 0)
+        self.assertLess(time.monotonic() - since, PROMPT + SLACK)
 
     def connect(self, address):
         sock = socket.create_connection(address, timeout=TIMEOUT)
