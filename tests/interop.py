@@ -8,7 +8,7 @@ import sys
 import unittest
 
 from interop_cases.application import ApplicationClient, ApplicationMistakes, ApplicationServer, ApplicationSignals
-from interop_cases.chat import Chat, ThreadedChat
+from interop_cases.chat import Chat, CoroutineChat, ThreadedChat
 from interop_cases.chat_client import ChatClient
 from interop_cases.chat_terminal import ChatTerminal
 from interop_cases.clients import PythonClients
@@ -35,6 +35,7 @@ __all__ = [
     "ChatClient",
     "ChatTerminal",
     "ConversationClient",
+    "CoroutineChat",
     "Counting",
     "DatagramMistakes",
     "DatagramPrograms",

@@ -130,6 +130,12 @@ fn pythons_clients_chat_with_a_thread_for_each() {
 }
 
 #[test]
+#[cfg(feature = "coroutine")]
+fn pythons_clients_chat_with_a_coroutine_for_each() {
+    run("CoroutineChat");
+}
+
+#[test]
 fn pythons_clients_chat_under_their_names() {
     run("MultiUserChat");
 }

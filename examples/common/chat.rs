@@ -78,6 +78,6 @@ impl Pace {
         let takes = Self::MESSAGE + Self::BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
         self.even_at = self.even_at.max(now) + takes;
         let ahead = self.even_at.saturating_duration_since(now);
-        std::thread::sleep(ahead.saturating_sub(Self::AT_ONCE));
+        super::pause(ahead.saturating_sub(Self::AT_ONCE));
     }
 }

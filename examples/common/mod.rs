@@ -118,6 +118,14 @@ fn end(name: &str, result: ExampleResult) -> ExitCode {
     }
 }
 
+/// Waits so long, whatever the handler runs on.
+pub(crate) fn pause(duration: Duration) {
+    #[cfg(feature = "coroutine")]
+    let _ = socketserver::coroutine::sleep(duration);
+    #[cfg(not(feature = "coroutine"))]
+    std::thread::sleep(duration);
+}
+
 /// A line on stderr, all at once, because stderr keeps nothing back and others may be writing to the same terminal. Unlike `eprintln!` it
 /// does not panic where nobody reads stderr any more.
 pub(crate) fn complain(line: impl Display) {

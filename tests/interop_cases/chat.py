@@ -37,12 +37,13 @@ class Chat(Case):
     """Python's sockets as the members of reactor_chat_server."""
 
     server = CHAT
+    words = ()
     # What the server says of a member who does not read.
     put_out = "would have waited to be sent"
 
     def setUp(self):
         super().setUp()
-        self.process, self.address = self.start(self.server)
+        self.process, self.address = self.start(self.server, *self.words)
 
     def join(self):
         return Member(self.connect(self.address))
@@ -209,7 +210,7 @@ class Chat(Case):
     def test_a_signal_ends_it_whoever_is_connected(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(signal=number):
-                self.process, self.address = self.start(self.server)
+                self.process, self.address = self.start(self.server, *self.words)
                 members = self.join_all(50)
                 members[0].say("half a li")
                 self.assert_ends_at(number, self.process)
@@ -306,3 +307,9 @@ class ThreadedChat(Chat):
             time.sleep(0.1)
             bare.sendall("안녕".encode()[split:])
             self.assert_hears(one, f"{name}: 안녕")
+
+
+class CoroutineChat(ThreadedChat):
+    """The same of chat_server, whose handler then runs on coroutines."""
+
+    words = ("coroutine",)
