@@ -25,6 +25,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{say, ExampleResult};
+#[cfg(feature = "coroutine")]
+use socketserver::coroutine::CoroutineTcpServer;
+#[cfg(all(unix, feature = "coroutine"))]
+use socketserver::coroutine::CoroutineUnixServer;
 use socketserver::framing::LineDecoder;
 use socketserver::reactor::{DatagramProtocol, DatagramTransport, Framed, MessageProtocol, Reactor, ReactorUdp};
 use socketserver::{
@@ -138,6 +142,21 @@ const STOPS: &[Stop] = &[
                 unix_client,
                 Clients::AtOnce,
             )
+        },
+    },
+    #[cfg(feature = "coroutine")]
+    Stop {
+        server: "CoroutineTcpServer",
+        python: "TCPServer under gevent: a coroutine for each client",
+        visit: |_| visit(CoroutineTcpServer::bind("127.0.0.1:0", SHOUT)?.spawn()?, tcp_client, Clients::AtOnce),
+    },
+    #[cfg(all(unix, feature = "coroutine"))]
+    Stop {
+        server: "CoroutineUnixServer",
+        python: "UnixStreamServer under gevent: a coroutine for each client",
+        visit: |folder| {
+            let running = CoroutineUnixServer::bind(folder.join("coroutines.sock"), SHOUT)?.spawn()?;
+            visit(running, unix_client, Clients::AtOnce)
         },
     },
     Stop {
