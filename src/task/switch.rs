@@ -51,7 +51,7 @@ pub(crate) enum Resumed<T> {
 /// Code that has been started, or is about to be, and what it will return. Not `Send`: it stays with the thread that made it.
 pub(crate) struct Coroutine<T: 'static>(corosensei::Coroutine<Woken, Ask, Option<T>, DefaultStack>);
 
-/// The coroutine that runs on this thread.
+/// The coroutine that runs on this thread. It lies on the coroutine's own stack.
 struct Running {
     task: Arc<Task>,
     yielder: NonNull<Yielder<Woken, Ask>>,
@@ -59,17 +59,19 @@ struct Running {
 
 thread_local! {
     /// Set while a coroutine of this thread's runs, and not while it is suspended.
-    static RUNNING: Cell<Option<Running>> = const { Cell::new(None) };
+    static RUNNING: Cell<Option<NonNull<Running>>> = const { Cell::new(None) };
 }
 
 impl<T: 'static> Coroutine<T> {
     /// Has `code` run on `stack`, as `task`, from the first [`resume`](Coroutine::resume) on.
     pub(crate) fn new(stack: Stack, task: Arc<Task>, code: impl FnOnce() -> T + 'static) -> Self {
         Coroutine(corosensei::Coroutine::with_stack(stack.0, move |yielder, _: Woken| {
-            RUNNING.set(Some(Running { task, yielder: NonNull::from(yielder) }));
+            let running = Running { task, yielder: NonNull::from(yielder) };
+            RUNNING.set(Some(NonNull::from(&running)));
             // Its unwinding ends here: it is nobody else's.
             let result = catch_unwind(AssertUnwindSafe(code));
-            drop(RUNNING.take());
+            RUNNING.set(None);
+            drop(running);
             result.map_err(std::mem::forget).ok()
         }))
     }
@@ -92,30 +94,25 @@ impl<T: 'static> Coroutine<T> {
     }
 }
 
-/// Looks at the coroutine that runs on this thread, if one does. It cannot be suspended meanwhile.
+/// Looks at the coroutine that runs on this thread, if one does. `look` must not suspend it.
 pub(super) fn with_current<T>(look: impl FnOnce(&Arc<Task>) -> T) -> Option<T> {
     // On a thread that ends, the drops of other thread-locals may ask.
-    RUNNING
-        .try_with(|running| {
-            let taken = running.take();
-            let seen = taken.as_ref().map(|running| look(&running.task));
-            running.set(taken);
-            seen
-        })
-        .ok()
-        .flatten()
+    let running = RUNNING.try_with(Cell::get).ok().flatten()?;
+    // SAFETY: see `ask`. What is borrowed is given back before this returns, so before the coroutine can end.
+    Some(look(&unsafe { running.as_ref() }.task))
 }
 
 /// Suspends the coroutine that runs on this thread, and says why it goes on; `None` where none does.
 pub(super) fn ask(ask: Ask) -> Option<Woken> {
     let running = RUNNING.try_with(Cell::take).ok().flatten()?;
-    // SAFETY: the pointer is to the yielder that corosensei lent to the closure in `Coroutine::new`, which lies at the foot of the coroutine's
-    // own stack as long as that closure has not returned. It is valid here, because `RUNNING` holds it only while that very
-    // coroutine runs on this thread: it is set when the closure begins and taken when its code has ended, by return or by unwinding;
-    // `resume` takes whatever is set out of the way before another coroutine runs, and puts it back after; and it is taken
-    // here before the switch and put back after it. The switch comes back to this thread, because a coroutine is not `Send`. And the
-    // yielder is shared only (`suspend` takes `&self`), and by one thread.
-    let woken = unsafe { running.yielder.as_ref() }.suspend(ask);
+    // SAFETY: `RUNNING` points to the `Running` that the closure in `Coroutine::new` has on its stack, which lies there, on the coroutine's
+    // own stack, until the closure returns; and that has a pointer to the yielder which corosensei lent to the closure, and which lies at the foot
+    // of the same stack for as long. Both are valid here, because `RUNNING` is set only while that very coroutine runs on this
+    // thread: it is set when the closure begins, and taken back when the code in it has ended, by return or by unwinding; `resume` takes whatever
+    // is set out of the way before another coroutine runs, and puts it back after; and it is taken here before the switch and put back after
+    // it. The switch comes back to this thread, because a coroutine is not `Send`. Both are only shared (`suspend` takes `&self`), and by one
+    // thread. A coroutine that is dropped while it is suspended is unwound from here, with nothing set.
+    let woken = unsafe { running.as_ref().yielder.as_ref() }.suspend(ask);
     RUNNING.set(Some(running));
     Some(woken)
 }
