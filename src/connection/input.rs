@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Read};
 use std::string::FromUtf8Error;
 
 use super::shared::explain_timeout;
+use super::writing::counted;
 use super::Connection;
 use crate::error::{Error, Phase};
 use crate::framing::{Decoder, FrameDecoder, FramingError, LengthPrefix};
@@ -141,6 +142,10 @@ impl Connection {
 
     /// One read from the stream, which has been found empty-handed so far.
     fn receive(&mut self, mut read: impl FnMut(&mut Self, Wait) -> io::Result<usize>) -> io::Result<usize> {
+        counted(|| self.receive_some(&mut read))
+    }
+
+    fn receive_some(&mut self, read: &mut dyn FnMut(&mut Self, Wait) -> io::Result<usize>) -> io::Result<usize> {
         if let Some(error) = &self.input.broken {
             let error = error.clone();
             return Err(Error::Framing { address: self.peer.to_string(), source: error }.into());

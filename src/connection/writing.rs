@@ -19,7 +19,7 @@ use crate::address::Address;
 use crate::control::Throttle;
 use crate::error::{text_of, Error};
 use crate::stream::Wait;
-use crate::sync::{lock, MutexGuard};
+use crate::sync::{lock, Mutex, MutexGuard};
 
 pub(super) struct WritingSide {
     pub(super) peer: Address,
@@ -94,25 +94,33 @@ impl WritingSide {
 impl Shared {
     /// Writes all of `buf`, in one piece as seen by other writers.
     pub(crate) fn write_all(self: &Arc<Self>, buf: &[u8]) -> io::Result<()> {
-        let turn = self.take_turn()?;
-        turn.send_queued()?;
-        turn.send_message(buf)
+        counted(|| {
+            let turn = self.take_turn()?;
+            turn.send_queued()?;
+            turn.send_message(buf)
+        })
     }
 
     /// Writes some of `buf`.
     pub(crate) fn write(self: &Arc<Self>, buf: &[u8]) -> io::Result<usize> {
-        let turn = self.take_turn()?;
-        turn.send_queued()?;
-        turn.send_some(buf)
+        counted(|| {
+            let turn = self.take_turn()?;
+            turn.send_queued()?;
+            turn.send_some(buf)
+        })
     }
 
     /// Waits until what `try_write` accepted has been handed to the system.
     pub(crate) fn flush(self: &Arc<Self>) -> io::Result<()> {
-        self.take_turn()?.send_queued()
+        counted(|| self.take_turn()?.send_queued())
     }
 
     /// Takes all of `buf` or none of it, without waiting. See [`ConnectionWriter::try_write`](crate::ConnectionWriter::try_write).
     pub(crate) fn try_write(self: &Arc<Self>, buf: &[u8]) -> io::Result<()> {
+        counted(|| self.try_write_all(buf))
+    }
+
+    fn try_write_all(self: &Arc<Self>, buf: &[u8]) -> io::Result<()> {
         let mut side = lock(&self.side);
         self.check(&side)?;
         if buf.len() > side.queue_limit.saturating_sub(side.queue.len() + side.in_flight) {
@@ -210,21 +218,20 @@ impl Shared {
         }
         let started = Instant::now();
         side.waiting += 1;
+        // Given back also where a coroutine is unwound while it waits.
+        let mut waits = Waits(Some(&self.side));
         while side.writing {
             let since = side.progress.map_or(started, |progress| progress.max(started));
-            side = match side.wait().left(since) {
-                // A coroutine whose own request has been cut waits no more, whatever becomes of this connection.
-                Ok(_) if current_is_cut() => {
-                    side.waiting -= 1;
-                    return Err(io::ErrorKind::ConnectionAborted.into());
-                }
-                Ok(left) => self.turn.wait(&self.side, side, left),
+            let waited = side.wait().left(since).map(|left| (left, side));
+            side = match waited.and_then(|(left, side)| self.turn.wait(&self.side, side, left)) {
+                Ok(side) => side,
                 Err(error) => {
-                    side.waiting -= 1;
-                    return Err(self.explain(&side, error));
+                    drop(waits);
+                    return Err(self.explain(&lock(&self.side), error));
                 }
             };
         }
+        waits.0 = None;
         side.waiting -= 1;
         Ok(side)
     }
@@ -276,12 +283,25 @@ impl Shared {
     }
 }
 
-/// Whether the coroutine that runs, if one does, has been cut.
-fn current_is_cut() -> bool {
+/// Does something whose failure counts, where a coroutine runs: one that does not look at its errors would hold others up.
+pub(super) fn counted<T>(attempt: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let result = attempt();
     #[cfg(feature = "coroutine")]
-    return crate::task::current().is_some_and(|task| task.is_cut());
-    #[cfg(not(feature = "coroutine"))]
-    false
+    if result.is_err() {
+        crate::task::failed();
+    }
+    result
+}
+
+/// One of those who wait for the turn, to the end of the wait.
+struct Waits<'a>(Option<&'a Mutex<WritingSide>>);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        if let Some(side) = self.0 {
+            lock(side).waiting -= 1;
+        }
+    }
 }
 
 /// How many threads may at once be sending to peers that do not keep up, in the whole process. With the most threads that a builder

@@ -52,12 +52,17 @@
 //! # Stacks
 //! Each coroutine has one, of [`stack_size`](crate::server::Builder::stack_size), of which only what is touched becomes memory, with a page
 //! below it that must not be touched. A handler that overflows it (deep recursion, large arrays) ends the process with SIGSEGV, rather than corrupt
-//! memory. Those that are not used any more are kept for the next, 64 a loop; the memory of others is given back.
+//! memory. Those that are not used any more are kept for the next, 64 a loop and 16 MiB at the most; the memory
+//! of others is given back.
 //!
 //! # A stop
 //! Handlers have the drain timeout, as on threads. Then their connections are cut, and whatever else they wait for fails too, with
-//! [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted). One that goes on waiting after that is unwound, as by a panic. One that waits for
-//! nothing, but computes, holds up the loop, and counts as still running.
+//! [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted). One that goes on reading, writing or waiting after that is
+//! unwound, as by a panic (which with `panic = "abort"` ends the process). One that computes, and does none of these, holds up the loop, and counts as
+//! still running.
+//!
+//! A handler's `clone` must not wait: it runs under a lock, and waiting in it is an error. Nor can a `drop` wait that runs while a panic unwinds;
+//! what it reads or writes then fails where it would have to wait.
 
 mod server;
 

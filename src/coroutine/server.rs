@@ -22,8 +22,8 @@ use crate::unix::UnixListener;
 /// no memory.
 const DEFAULT_STACK: usize = 256 * 1024;
 
-/// Less would not hold what this crate needs below a handler, and a panic's message.
-const LEAST_STACK: usize = 16 * 1024;
+/// Less would not hold what this crate needs below a handler, and a panic's message with its backtrace.
+const LEAST_STACK: usize = 64 * 1024;
 const MOST_STACK: usize = 1024 * 1024 * 1024;
 
 /// Memory mappings left to the rest of the program, of those that the kernel lets a process have.
@@ -158,7 +158,7 @@ impl<L: Listener> Builder<L, Coroutines> {
         self
     }
 
-    /// The stack of each coroutine, in bytes, 16 KiB to 1 GiB. Default 256 KiB. Only what a handler touches becomes memory.
+    /// The stack of each coroutine, in bytes, 64 KiB to 1 GiB. Default 256 KiB. Only what a handler touches becomes memory.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.dispatch.stack_size = bytes;
         self
@@ -170,7 +170,7 @@ impl<L: Listener> Builder<L, Coroutines> {
         check_workers(self.dispatch.workers)?;
         let bytes = self.dispatch.stack_size;
         if !(LEAST_STACK..=MOST_STACK).contains(&bytes) {
-            return Err(invalid("stack_size", bytes, "a coroutine's stack has 16 KiB at least, 1 GiB at most"));
+            return Err(invalid("stack_size", bytes, "a coroutine's stack has 64 KiB at least, 1 GiB at most"));
         }
         if let Some(connections) = self.max_connections.filter(|&count| count > most_connections()) {
             let reason =

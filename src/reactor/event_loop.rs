@@ -155,9 +155,7 @@ impl Seat {
             Seat::Coroutine(seat) => return seat.fail(turn),
             #[cfg(feature = "coroutine")]
             Seat::Watched(stream) => {
-                if let Some(stream) = stream.upgrade() {
-                    let _ = stream.shutdown(std::net::Shutdown::Both);
-                }
+                give_up(stream);
                 return Fate::Stays;
             }
         }
@@ -181,17 +179,16 @@ impl Seat {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        // Nobody will report them any more, so whoever still waits for one has to be told.
         #[cfg(feature = "coroutine")]
-        for key in self.seats.keys() {
-            if let Some(Seat::Watched(stream)) = self.seats.get_mut(key) {
-                if let Some(stream) = stream.upgrade() {
-                    let _ = stream.shutdown(std::net::Shutdown::Both);
-                }
-            }
-        }
+        self.end_coroutines();
         // What was sent too late is dropped, which closes the connections among it, and drops the users' filters.
         let late = self.desk.inbox.close();
+        #[cfg(feature = "coroutine")]
+        for command in &late {
+            if let Command::Watch(stream) = command {
+                give_up(stream);
+            }
+        }
         let _ = guarded(Stage::Drop, || drop(late));
     }
 }
@@ -483,6 +480,18 @@ impl EventLoop {
         }
     }
 
+    /// Nothing will be reported any more, so whoever still waits has to be told.
+    #[cfg(feature = "coroutine")]
+    fn end_coroutines(&mut self) {
+        for key in self.seats.keys() {
+            match self.seats.get_mut(key) {
+                Some(Seat::Watched(stream)) => give_up(stream),
+                Some(Seat::Coroutine(_)) => self.with_coroutine(key, CoroutineSeat::fail),
+                _ => {}
+            }
+        }
+    }
+
     #[cfg(feature = "coroutine")]
     fn with_coroutine(&mut self, key: Key, work: impl FnOnce(&mut CoroutineSeat, &mut Turn<'_>) -> Fate) {
         self.with_seat(key, |seat, turn| match seat {
@@ -553,6 +562,14 @@ impl EventLoop {
     fn members(&self, house: &Arc<House>) -> Vec<Key> {
         let of_house = |seat: &Seat| matches!(seat, Seat::Channel(channel) if Arc::ptr_eq(channel.house(), house));
         self.seats.iter().filter(|(_, seat)| of_house(seat)).map(|(key, _)| key).collect()
+    }
+}
+
+/// Ends a stream that nobody watches any more.
+#[cfg(feature = "coroutine")]
+fn give_up(stream: &Weak<CoroutineStream>) {
+    if let Some(stream) = stream.upgrade() {
+        let _ = stream.shutdown(std::net::Shutdown::Both);
     }
 }
 

@@ -14,7 +14,7 @@ use super::transport::Transport;
 #[cfg(feature = "coroutine")]
 use {
     super::coroutine::CoroutineStream, super::link::Link, super::socket::Socket, crate::address::Address,
-    crate::sys::Shareable, std::sync::Weak,
+    crate::stream::Stream, crate::sys::Shareable, std::sync::Weak,
 };
 
 /// How many bytes of broadcasts may wait for a loop to get to them. One that is a whole write buffer behind has a callback that holds
@@ -162,13 +162,16 @@ impl crate::task::Home for Arc<Inbox> {
         let _ = self.send(Command::Wake(Key::from_token(mio::Token(token))));
     }
 
-    fn adopt(&self, socket: std::net::TcpStream) -> Arc<dyn crate::stream::Stream> {
+    fn adopt(&self, socket: std::net::TcpStream) -> Arc<dyn Stream> {
         let peer = socket.peer_addr().map_or(Address::Unnamed, Address::Inet);
         let socket = Socket::Tcp(Shareable::new(mio::net::TcpStream::from_std(socket)));
         let link = Link::new(socket, peer, crate::connection::next_id());
         let stream = Arc::new(CoroutineStream::new(Arc::new(link)));
         stream.set_watcher(Arc::clone(self));
-        let _ = self.send(Command::Watch(Arc::downgrade(&stream)));
+        if self.send(Command::Watch(Arc::downgrade(&stream))).is_err() {
+            // The loop has ended.
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
         stream
     }
 }

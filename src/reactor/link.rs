@@ -3,7 +3,7 @@
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 #[cfg(feature = "coroutine")]
-use std::sync::Weak;
+use std::sync::{atomic::fence, Weak};
 use std::sync::{Arc, OnceLock};
 
 use super::arena::Key;
@@ -69,6 +69,7 @@ impl Link {
     #[cfg(feature = "coroutine")]
     pub(crate) fn serve(&self, connection: Weak<dyn Cut>) {
         let _ = self.connection.set(connection);
+        fence(Ordering::SeqCst);
         // A cut may have come before.
         if self.is_cut() {
             self.cut();
@@ -85,6 +86,9 @@ impl Cut for Link {
     /// So this direction is not ended here, which would send the peer a clean end.
     fn cut(&self) {
         self.cut.store(true, Ordering::Release);
+        // In one order with `serve`: either this sees the connection, or that sees the cut.
+        #[cfg(feature = "coroutine")]
+        fence(Ordering::SeqCst);
         #[cfg(feature = "coroutine")]
         if let Some(connection) = self.connection.get() {
             if let Some(connection) = connection.upgrade() {

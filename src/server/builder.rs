@@ -184,15 +184,6 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
         self
     }
 
-    /// Runs on the serving thread, with the server's handle, when `handle_request` has waited in vain. Python's `handle_timeout`.
-    pub fn handle_timeout(mut self, hook: impl FnMut(&ServerHandle) + Send + 'static) -> Self {
-        self.handle_timeout = Some(Box::new(hook));
-        self
-    }
-}
-
-/// What the servers have that run a handler, on whatever it waits.
-impl<L: Listener, D: RunsHandlers> Builder<L, D> {
     /// How long a listener's [preparation](super::Prepare) of a request may take, such as a TLS handshake. Default 10 s.
     pub fn prepare_timeout(mut self, timeout: Duration) -> Self {
         self.prepare_timeout = timeout;
@@ -204,6 +195,12 @@ impl<L: Listener, D: RunsHandlers> Builder<L, D> {
     /// process alive.)
     pub fn block_on_close(mut self, block: bool) -> Self {
         self.block_on_close = block;
+        self
+    }
+
+    /// Runs on the serving thread, with the server's handle, when `handle_request` has waited in vain. Python's `handle_timeout`.
+    pub fn handle_timeout(mut self, hook: impl FnMut(&ServerHandle) + Send + 'static) -> Self {
+        self.handle_timeout = Some(Box::new(hook));
         self
     }
 }

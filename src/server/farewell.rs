@@ -45,6 +45,11 @@ impl Farewells {
 
     fn say<R: Arrival>(&self, mut request: R, words: &'static [u8]) {
         match Bounded::take(&self.under_way) {
+            // Its loop goes on meanwhile, and reports its socket to nobody else.
+            #[cfg(feature = "coroutine")]
+            Some(_place) if crate::task::current().is_some() => {
+                let _ = guarded(Stage::Close, move || request.turn_away(words));
+            }
             Some(place) => {
                 let job = Job::new(move || {
                     // A stream of the user's own may panic, which is of no interest for a client that was not served.

@@ -15,7 +15,10 @@ impl<H: Clone> Prototype<H> {
 
     /// A clone. Always `Some`, as long as there is anybody to ask.
     pub(crate) fn make(&self) -> Result<Option<H>, Failure> {
-        guarded(Stage::Clone, || lock(&self.0).clone())
+        let clone = || lock(&self.0).clone();
+        #[cfg(feature = "coroutine")]
+        let clone = || crate::task::kept(clone);
+        guarded(Stage::Clone, clone)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::stream::Stream;
 
 pub(crate) use switch::{Ask, Coroutine, Resumed, Stack, Woken};
 pub use unblock::unblock;
+pub(crate) use unblock::unblock_until;
 
 /// How often a coroutine that has been cut is told so by an error of what it waits with. One that goes on waiting after that is unwound: a
 /// loop which ignores errors would hold all others of its thread up.
@@ -45,6 +46,8 @@ pub(crate) struct Task {
     told: AtomicU32,
     /// What it has read and written in this turn.
     spent: AtomicUsize,
+    /// It is within code that must not be suspended.
+    kept: AtomicBool,
 }
 
 impl Task {
@@ -56,6 +59,7 @@ impl Task {
             cut: AtomicBool::new(false),
             told: AtomicU32::new(0),
             spent: AtomicUsize::new(0),
+            kept: AtomicBool::new(false),
         })
     }
 
@@ -81,7 +85,8 @@ impl Task {
 
     /// Its next turn begins.
     pub(crate) fn begin_turn(&self) {
-        self.woken.store(false, Ordering::Release);
+        // Whoever has woken it since its last look has said before what for.
+        self.woken.swap(false, Ordering::AcqRel);
         self.spent.store(0, Ordering::Relaxed);
     }
 }
@@ -99,32 +104,72 @@ pub(crate) fn is_current(task: &Arc<Task>) -> bool {
 /// Counts bytes that the coroutine which runs on this thread, if one does, has read or written, and lets the others have their turn when
 /// it has had its share.
 pub(crate) fn spend(bytes: usize) {
-    let spent = switch::with_current(|task| {
+    let over = switch::with_current(|task| {
         // Nobody else counts.
         let spent = task.spent.load(Ordering::Relaxed) + bytes.max(OPERATION);
         task.spent.store(spent, Ordering::Relaxed);
-        spent
+        spent > BYTES_A_TURN && !task.kept.load(Ordering::Relaxed)
     });
-    if spent.is_some_and(|spent| spent > BYTES_A_TURN) && !std::thread::panicking() {
+    if over == Some(true) && !std::thread::panicking() {
         switch::ask(Ask::Again);
     }
+}
+
+/// Something that the coroutine which runs on this thread, if one does, has tried has failed. That counts too: one that does not look at its
+/// errors would hold all others up without ever waiting.
+pub(crate) fn failed() {
+    spend(0);
+    let _ = check();
+}
+
+/// Whether the coroutine that runs on this thread, if one does, may go on. Once it has been cut it is told so, some times, and then unwound.
+///
+/// # Errors
+/// [`io::ErrorKind::ConnectionAborted`].
+pub(crate) fn check() -> io::Result<()> {
+    let told = switch::with_current(|task| task.is_cut().then(|| task.told.fetch_add(1, Ordering::Relaxed)));
+    match told.flatten() {
+        None => Ok(()),
+        Some(told) if told >= PATIENCE && !std::thread::panicking() => {
+            std::panic::resume_unwind(Box::new("its request has been cut, and it went on"))
+        }
+        Some(_) => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+}
+
+/// Runs code that must not be suspended, because it holds a lock which others of its thread may want. Waiting in it is an error.
+pub(crate) fn kept<T>(code: impl FnOnce() -> T) -> T {
+    struct Kept(Option<Arc<Task>>);
+
+    impl Drop for Kept {
+        fn drop(&mut self) {
+            if let Some(task) = &self.0 {
+                task.kept.store(false, Ordering::Relaxed);
+            }
+        }
+    }
+
+    let task = current();
+    if let Some(task) = &task {
+        task.kept.store(true, Ordering::Relaxed);
+    }
+    let _kept = Kept(task);
+    code()
 }
 
 /// Suspends the coroutine that runs until it is woken, which may be for no reason, or until `deadline`. Only where there is one.
 ///
 /// # Errors
 /// [`io::ErrorKind::TimedOut`]; [`io::ErrorKind::ConnectionAborted`] where it has been cut, or where it is being unwound: what waits in a
-/// `drop` then cannot be suspended, because the thread counts as panicking as long as it is.
+/// `drop` then cannot be suspended, because the thread counts as panicking as long as it is. [`io::ErrorKind::Other`] within [`kept`].
 pub(crate) fn wait(task: &Task, deadline: Option<Instant>) -> io::Result<()> {
     if std::thread::panicking() {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
-    if task.is_cut() {
-        if task.told.fetch_add(1, Ordering::Relaxed) >= PATIENCE {
-            std::panic::resume_unwind(Box::new("its request has been cut, and it went on waiting"));
-        }
-        return Err(io::ErrorKind::ConnectionAborted.into());
+    if task.kept.load(Ordering::Relaxed) {
+        return Err(io::Error::other("the clone of a handler must not wait: it holds up all others meanwhile"));
     }
+    check()?;
     match switch::ask(Ask::Wait(deadline)) {
         Some(Woken::TimedOut) => Err(io::ErrorKind::TimedOut.into()),
         _ if task.is_cut() => Err(io::ErrorKind::ConnectionAborted.into()),

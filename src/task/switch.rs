@@ -49,7 +49,7 @@ pub(crate) enum Resumed<T> {
 }
 
 /// Code that has been started, or is about to be, and what it will return. Not `Send`: it stays with the thread that made it.
-pub(crate) struct Coroutine<T: 'static>(corosensei::Coroutine<Woken, Ask, Option<T>, DefaultStack>);
+pub(crate) struct Coroutine<T: 'static>(Option<corosensei::Coroutine<Woken, Ask, Option<T>, DefaultStack>>);
 
 /// The coroutine that runs on this thread. It lies on the coroutine's own stack.
 struct Running {
@@ -62,10 +62,21 @@ thread_local! {
     static RUNNING: Cell<Option<NonNull<Running>>> = const { Cell::new(None) };
 }
 
+impl<T: 'static> Drop for Coroutine<T> {
+    /// One that is suspended is unwound, which runs code of its own: whatever runs here is put out of its way.
+    fn drop(&mut self) {
+        let outer = RUNNING.try_with(Cell::take).ok().flatten();
+        drop(self.0.take());
+        if outer.is_some() {
+            RUNNING.set(outer);
+        }
+    }
+}
+
 impl<T: 'static> Coroutine<T> {
     /// Has `code` run on `stack`, as `task`, from the first [`resume`](Coroutine::resume) on.
     pub(crate) fn new(stack: Stack, task: Arc<Task>, code: impl FnOnce() -> T + 'static) -> Self {
-        Coroutine(corosensei::Coroutine::with_stack(stack.0, move |yielder, _: Woken| {
+        Coroutine(Some(corosensei::Coroutine::with_stack(stack.0, move |yielder, _: Woken| {
             let running = Running { task, yielder: NonNull::from(yielder) };
             RUNNING.set(Some(NonNull::from(&running)));
             // Its unwinding ends here: it is nobody else's.
@@ -73,14 +84,15 @@ impl<T: 'static> Coroutine<T> {
             RUNNING.set(None);
             drop(running);
             result.map_err(std::mem::forget).ok()
-        }))
+        })))
     }
 
     /// Runs it until it is suspended, or to its end. One that has ended must not be asked to.
     pub(crate) fn resume(&mut self, woken: Woken) -> Resumed<T> {
         // A loop is not turned from within a coroutine, but a coroutine of the user's own may be under it.
+        let Some(coroutine) = &mut self.0 else { return Resumed::Ended(None) };
         let outer = RUNNING.take();
-        let result = self.0.resume(woken);
+        let result = coroutine.resume(woken);
         RUNNING.set(outer);
         match result {
             CoroutineResult::Yield(ask) => Resumed::Suspended(ask),
@@ -89,8 +101,12 @@ impl<T: 'static> Coroutine<T> {
     }
 
     /// The stack of one that has ended.
-    pub(crate) fn into_stack(self) -> Option<Stack> {
-        self.0.done().then(|| Stack(self.0.into_stack()))
+    pub(crate) fn into_stack(mut self) -> Option<Stack> {
+        let ended = match &self.0 {
+            Some(coroutine) if coroutine.done() => self.0.take()?,
+            _ => return None,
+        };
+        Some(Stack(ended.into_stack()))
     }
 }
 
@@ -199,6 +215,20 @@ mod tests {
         task.cut();
         assert_eq!(coroutine.resume(Woken::Called), Resumed::Ended(None));
         assert_eq!(Arc::strong_count(&dropped), 1);
+    }
+
+    #[test]
+    fn dropping_one_within_another_leaves_the_other_running() {
+        let (outer, inner) = (task(), task());
+        let (outer_task, inner_task) = (Arc::clone(&outer), Arc::clone(&inner));
+        let mut coroutine = Coroutine::new(stack(), outer, move || {
+            let same = Arc::clone(&inner_task);
+            let mut nested = Coroutine::new(stack(), Arc::clone(&inner_task), move || wait(&same, None).is_ok());
+            assert_eq!(nested.resume(Woken::Called), Resumed::Suspended(Ask::Wait(None)));
+            drop(nested);
+            Arc::ptr_eq(&current().unwrap(), &outer_task)
+        });
+        assert_eq!(coroutine.resume(Woken::Called), Resumed::Ended(Some(true)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{current, wait};
 use crate::sync::lock;
@@ -18,7 +18,8 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Runs what blocks on a thread made for that, and suspends the coroutine until it has been run. Its result is handed back, or its panic. On a
 /// thread, `code` is just called.
 ///
-/// There are 64 such threads at the most, shared by all servers of the process; what comes when all are busy waits for one, in order.
+/// There are 64 such threads at the most, shared by all servers of the process and by [`tcp::connect`](crate::tcp::connect) on coroutines;
+/// what comes when all are busy waits for one, in order.
 ///
 /// ```
 /// use socketserver::coroutine::unblock;
@@ -36,6 +37,17 @@ const IDLE: Duration = Duration::from_secs(10);
 /// [`io::ErrorKind::ConnectionAborted`] where the request has been cut meanwhile, by its server's stop; `code` runs to its end, or is not begun with
 /// any more, and its result is dropped. Whatever the system says where no thread can be had. Never on a thread.
 pub fn unblock<T: Send + 'static>(code: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    unblock_until(None, code)
+}
+
+/// The same, with an end to the waiting.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] where it has come.
+pub(crate) fn unblock_until<T: Send + 'static>(
+    deadline: Option<Instant>,
+    code: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
     let Some(task) = current() else { return Ok(code()) };
     let result = Arc::new(Mutex::new(None));
     let (theirs, woken) = (Arc::downgrade(&result), Arc::clone(&task));
@@ -54,7 +66,7 @@ pub fn unblock<T: Send + 'static>(code: impl FnOnce() -> T + Send + 'static) -> 
         if let Some(outcome) = lock(&result).take() {
             return Ok(outcome.unwrap_or_else(|panic| resume_unwind(panic)));
         }
-        wait(&task, None)?;
+        wait(&task, deadline)?;
     }
 }
 
@@ -78,26 +90,22 @@ struct State {
 impl Pool {
     fn run(&'static self, work: Work) -> io::Result<()> {
         let mut state = lock(&self.state);
-        state.waiting.push_back(work);
-        if state.idle >= state.waiting.len() {
-            self.more.notify_one();
-            return Ok(());
-        }
-        if state.threads >= MOST_THREADS {
-            return Ok(());
-        }
-        state.threads += 1;
-        drop(state);
-        let started = std::thread::Builder::new().name("ss-unblock".into()).spawn(|| self.serve());
-        if let Err(error) = started {
-            let mut state = lock(&self.state);
-            state.threads -= 1;
-            // Others will see to it, if there are any.
-            if state.threads == 0 {
-                state.waiting.pop_back();
-                return Err(error);
+        if state.idle <= state.waiting.len() && state.threads < MOST_THREADS {
+            state.threads += 1;
+            drop(state);
+            let started = std::thread::Builder::new().name("ss-unblock".into()).spawn(|| self.serve());
+            state = lock(&self.state);
+            if let Err(error) = started {
+                state.threads -= 1;
+                // Others will see to it, if there are any.
+                if state.threads == 0 {
+                    return Err(error);
+                }
             }
         }
+        state.waiting.push_back(work);
+        drop(state);
+        self.more.notify_one();
         Ok(())
     }
 

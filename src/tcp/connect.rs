@@ -90,20 +90,26 @@ impl Connector {
     pub fn connect(&self, address: impl ToEndpoint) -> Result<Connection> {
         let timeout = not_zero("timeout", self.timeout)?;
         let endpoint = address.to_endpoint()?;
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         #[cfg(feature = "coroutine")]
         if let Some(task) = crate::task::current() {
-            let (connector, endpoint, failed) = (self.clone(), endpoint.clone(), endpoint.to_string());
-            let (stream, peer) =
-                crate::task::unblock(move || connector.connect_to(&endpoint, timeout)).map_err(|source| {
-                    Error::System { operation: format!("wait for a connection to {failed}"), source }
-                })??;
+            let (connector, its_endpoint, failed) = (self.clone(), endpoint.clone(), endpoint.to_string());
+            // Also where it does not get its turn in time.
+            let connected =
+                crate::task::unblock_until(deadline, move || connector.connect_to(&its_endpoint, timeout, deadline));
+            let (stream, peer) = connected.map_err(|source| match (source.kind(), timeout) {
+                (io::ErrorKind::TimedOut, Some(after)) => {
+                    Error::Timeout { phase: Phase::Connect, address: failed.clone(), after }
+                }
+                _ => Error::System { operation: format!("wait for a connection to {failed}"), source },
+            })??;
             return prepare(stream, peer, |stream| {
                 stream.set_nonblocking(true)?;
                 Ok(task.home().adopt(stream))
             })
             .map_err(|source| Error::Connect { address: failed, attempts: vec![(peer, source)] });
         }
-        let (stream, peer) = self.connect_to(&endpoint, timeout)?;
+        let (stream, peer) = self.connect_to(&endpoint, timeout, deadline)?;
         prepare(stream, peer, |stream| {
             stream.set_nonblocking(false)?;
             Ok(Arc::new(SocketStream::new(stream, KernelTimeouts::default())))
@@ -111,8 +117,12 @@ impl Connector {
         .map_err(|source| Error::Connect { address: endpoint.to_string(), attempts: vec![(peer, source)] })
     }
 
-    fn connect_to(&self, endpoint: &Endpoint, timeout: Option<Duration>) -> Result<(TcpStream, SocketAddr)> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    fn connect_to(
+        &self,
+        endpoint: &Endpoint,
+        timeout: Option<Duration>,
+        deadline: Option<Instant>,
+    ) -> Result<(TcpStream, SocketAddr)> {
         let mut addresses = interleave(endpoint.resolve(timeout)?);
         if let Some(source) = self.source {
             addresses.retain(|address| address.is_ipv4() == source.is_ipv4());

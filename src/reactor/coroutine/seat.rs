@@ -35,6 +35,8 @@ enum State {
     Ready,
     /// It waits, to be woken or for the instant.
     Waiting(Option<Instant>),
+    /// It has waited for an instant that was past. It is told so in its next turn, when others have had theirs.
+    Late,
 }
 
 /// Its timer. It is set for the earliest that was wanted, and not moved when a wait ends before: it is looked then what is wanted now. So an
@@ -70,6 +72,7 @@ impl CoroutineSeat {
         self.queued = false;
         match self.state {
             State::Ready => self.resume(Woken::Called, turn),
+            State::Late => self.resume(Woken::TimedOut, turn),
             // It was woken meanwhile, and has waited again since.
             State::Waiting(_) => Fate::Stays,
         }
@@ -85,7 +88,7 @@ impl CoroutineSeat {
     pub(crate) fn wake(&mut self, turn: &mut Turn<'_>) -> Fate {
         match self.state {
             State::Waiting(_) => self.resume(Woken::Called, turn),
-            State::Ready => Fate::Stays,
+            State::Ready | State::Late => Fate::Stays,
         }
     }
 
@@ -114,7 +117,7 @@ impl CoroutineSeat {
                 self.set_timer(until, turn);
                 Fate::Stays
             }
-            State::Waiting(None) | State::Ready => Fate::Stays,
+            State::Waiting(None) | State::Ready | State::Late => Fate::Stays,
         }
     }
 
@@ -122,19 +125,27 @@ impl CoroutineSeat {
         let Some(coroutine) = &mut self.coroutine else { return Fate::Gone };
         self.task.begin_turn();
         match coroutine.resume(woken) {
-            Resumed::Suspended(Ask::Again) => {
-                self.state = State::Ready;
-                Fate::Again
-            }
-            Resumed::Suspended(Ask::Wait(until)) => {
-                self.state = State::Waiting(until);
-                if let Some(until) = until {
-                    self.set_timer(until, turn);
-                }
+            Resumed::Suspended(ask) => {
                 if let Err(error) = self.register(turn) {
                     self.refuse(&error);
                 }
-                Fate::Stays
+                match ask {
+                    Ask::Again => {
+                        self.state = State::Ready;
+                        Fate::Again
+                    }
+                    Ask::Wait(Some(until)) if until <= turn.now => {
+                        self.state = State::Late;
+                        Fate::Again
+                    }
+                    Ask::Wait(until) => {
+                        self.state = State::Waiting(until);
+                        if let Some(until) = until {
+                            self.set_timer(until, turn);
+                        }
+                        Fate::Stays
+                    }
+                }
             }
             Resumed::Ended(place) => {
                 self.end(place, turn);
@@ -143,7 +154,7 @@ impl CoroutineSeat {
         }
     }
 
-    /// Has the socket reported, from the first time on that something is waited for: for a request that has come with its connection, and is
+    /// Has the socket reported, from the first time on that it is suspended, whatever for, because others may wait for it too: for a request that has come with its connection, and is
     /// answered at once, there is nothing to report.
     fn register(&mut self, turn: &mut Turn<'_>) -> io::Result<()> {
         if self.registered {

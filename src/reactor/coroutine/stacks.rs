@@ -8,6 +8,9 @@ use crate::task::Stack;
 /// two or three pages of it, half a MiB.
 const MOST_KEPT: usize = 64;
 
+/// And how many bytes they may have together, for stacks so large that what was touched of them is much.
+const MOST_KEPT_BYTES: usize = 16 * 1024 * 1024;
+
 /// A loop's stacks that nobody uses at the moment.
 pub(crate) struct Stacks {
     kept: Vec<(usize, Stack)>,
@@ -29,7 +32,8 @@ impl Stacks {
 
     /// Takes one back, or lets the system have its memory where there are enough.
     pub(crate) fn give_back(&mut self, bytes: usize, stack: Stack) {
-        if self.kept.len() < MOST_KEPT {
+        let together = self.kept.iter().map(|(size, _)| size).sum::<usize>();
+        if self.kept.len() < MOST_KEPT && together.saturating_add(bytes) <= MOST_KEPT_BYTES {
             self.kept.push((bytes, stack));
         }
     }

@@ -160,6 +160,7 @@ impl CoroutineStream {
 
 impl Stream for CoroutineStream {
     fn read(&self, buf: &mut [u8], wait: Wait) -> io::Result<usize> {
+        task::check()?;
         let room = buf.len();
         let count = self.when_ready(Direction::Read, wait, || self.link.socket.read(buf));
         match count {
@@ -172,6 +173,7 @@ impl Stream for CoroutineStream {
     }
 
     fn write(&self, buf: &[u8], wait: Wait) -> io::Result<usize> {
+        task::check()?;
         let count = self.when_ready(Direction::Write, wait, || self.link.socket.write(buf));
         // Also after a short one: the next try tells.
         self.writable.store(true, Ordering::Release);

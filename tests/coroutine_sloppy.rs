@@ -1,0 +1,300 @@
+//! Handlers on coroutines that do what they should not: whatever that is, the others of their loop are served, and a stop ends it.
+#![cfg(feature = "coroutine")]
+// Clippy lets tests unwrap, panic and index, but not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::{eventually, receive, run, LONG};
+use socketserver::coroutine::{sleep, CoroutineTcpServer, Coroutines};
+use socketserver::server::Builder;
+use socketserver::tcp::TcpListener;
+use socketserver::{
+    handler_fn, tcp, Connection, ConnectionWriter, Handler, HandlerResult, Running, ThreadingTcpServer,
+};
+
+type Serving = Running<SocketAddr>;
+
+fn builder() -> Builder<TcpListener, Coroutines> {
+    CoroutineTcpServer::builder().handle_error(|_| ()).drain_timeout(Duration::from_millis(50))
+}
+
+fn serve_as(builder: Builder<TcpListener, Coroutines>, handler: impl Handler + Clone) -> Serving {
+    builder.bind("127.0.0.1:0", handler).unwrap().spawn().unwrap()
+}
+
+fn connect(serving: &Serving) -> TcpStream {
+    let client = TcpStream::connect(serving.local_addr()).unwrap();
+    client.set_read_timeout(Some(LONG)).unwrap();
+    client
+}
+
+/// A handler that answers a first byte `e` with itself, and does otherwise what it is told to.
+fn sloppy(what: impl Fn(&mut Connection) -> HandlerResult + Clone + Send + 'static) -> impl Handler + Clone {
+    handler_fn(move |request: &mut Connection| {
+        let mut first = [0];
+        request.read_exact(&mut first)?;
+        if first == *b"e" {
+            return Ok(request.write_all(&first)?);
+        }
+        what(request)
+    })
+}
+
+#[track_caller]
+fn assert_goes_on(serving: &Serving) {
+    let mut client = connect(serving);
+    client.write_all(b"e").unwrap();
+    let mut answer = [0];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"e");
+}
+
+/// That it does not hold up others, nor its server's end.
+fn check(what: impl Fn(&mut Connection) -> HandlerResult + Clone + Send + 'static) {
+    for leaves in [false, true] {
+        let (began, begun) = channel();
+        let what = what.clone();
+        let handler = sloppy(move |request| {
+            began.send(())?;
+            what(request)
+        });
+        let serving = serve_as(builder().request_deadline(Duration::from_millis(100)), handler);
+        let mut client = connect(&serving);
+        client.write_all(b"x").unwrap();
+        receive::<()>(&begun);
+        if leaves {
+            drop(client);
+            (0..20).for_each(|_| assert_goes_on(&serving));
+            let report = serving.stop().unwrap();
+            assert_eq!(report.still_running, 0);
+        } else {
+            (0..20).for_each(|_| assert_goes_on(&serving));
+            let report = serving.stop().unwrap();
+            assert_eq!(report.still_running, 0);
+            drop(client);
+        }
+    }
+}
+
+#[test]
+fn one_that_tries_again_after_its_deadline() {
+    run(|| {
+        check(|request| loop {
+            match request.read(&mut [0; 8]) {
+                Ok(0) => return Ok(()),
+                _ => continue,
+            }
+        });
+    });
+}
+
+#[test]
+fn one_that_ignores_that_it_cannot_write() {
+    run(|| {
+        check(|request| loop {
+            let _ = request.write_all(b"tick\n");
+        });
+        check(|request| {
+            let writer = request.writer();
+            loop {
+                let _ = writer.try_write(b"tick\n");
+            }
+        });
+    });
+}
+
+#[test]
+fn one_that_reads_on_after_the_end() {
+    run(|| {
+        check(|request| loop {
+            let _ = request.read(&mut [0; 8]);
+        });
+    });
+}
+
+/// From somebody else's connection, which has no end.
+#[test]
+fn one_that_copies_on_from_elsewhere() {
+    run(|| {
+        let endless = handler_fn(|request: &mut Connection| loop {
+            request.write_all(&[7; 65_536])?;
+        });
+        let behind = ThreadingTcpServer::builder()
+            .handle_error(|_| ())
+            .drain_timeout(Duration::ZERO)
+            .bind("127.0.0.1:0", endless)
+            .unwrap()
+            .spawn()
+            .unwrap();
+        let address = behind.local_addr();
+        check(move |_| {
+            let mut upstream = tcp::connect(address, LONG)?;
+            loop {
+                let _ = upstream.read(&mut [0; 4096]);
+            }
+        });
+        behind.stop().unwrap();
+    });
+}
+
+/// It runs under a lock, which the next client's wants too.
+#[test]
+fn a_clone_that_waits_is_an_error() {
+    struct Waits(std::sync::mpsc::Sender<String>);
+
+    impl Clone for Waits {
+        fn clone(&self) -> Self {
+            let told = sleep(Duration::from_millis(1)).map_err(|error| error.to_string());
+            let _ = self.0.send(told.err().unwrap_or_default());
+            Waits(self.0.clone())
+        }
+    }
+
+    impl Handler for Waits {
+        fn handle(&mut self, request: &mut Connection) -> HandlerResult {
+            Ok(request.write_all(b"e")?)
+        }
+    }
+
+    run(|| {
+        let (sender, told) = channel();
+        let serving = serve_as(builder(), Waits(sender));
+        for _ in 0..3 {
+            assert_goes_on(&serving);
+            let error = receive(&told);
+            assert!(error.contains("must not wait"), "{error}");
+        }
+        serving.stop().unwrap();
+    });
+}
+
+/// What a drop has to say while a panic unwinds cannot wait for its turn.
+#[test]
+fn a_drop_that_writes_where_another_has_the_turn() {
+    struct SaysBye(ConnectionWriter);
+
+    impl Drop for SaysBye {
+        fn drop(&mut self) {
+            let _ = self.0.write_all(b"bye");
+        }
+    }
+
+    run(|| {
+        let shared: Arc<Mutex<Option<ConnectionWriter>>> = Arc::default();
+        let theirs = Arc::clone(&shared);
+        let (began, begun) = channel();
+        let handler = sloppy(move |request| {
+            let writer = theirs.lock().unwrap().take();
+            began.send(())?;
+            match writer {
+                None => {
+                    *theirs.lock().unwrap() = Some(request.writer());
+                    // To one who does not read.
+                    Ok(request.write_all(&vec![0; 64 << 20])?)
+                }
+                Some(writer) => {
+                    let _bye = SaysBye(writer);
+                    panic!("as told");
+                }
+            }
+        });
+        let serving = serve_as(builder().write_timeout(None), handler);
+        let mut deaf = connect(&serving);
+        deaf.write_all(b"x").unwrap();
+        receive::<()>(&begun);
+        eventually("its writer is there", || shared.lock().unwrap().is_some());
+        let mut panics = connect(&serving);
+        panics.write_all(b"x").unwrap();
+        receive::<()>(&begun);
+        (0..20).for_each(|_| assert_goes_on(&serving));
+        assert_eq!(serving.stop().unwrap().still_running, 0);
+    });
+}
+
+/// One that never waits, but only gives way, has its socket reported all the same: others may wait for it.
+#[test]
+fn a_thread_waits_for_room_at_one_who_never_waits() {
+    run(|| {
+        let endless = handler_fn(|request: &mut Connection| loop {
+            request.write_all(&[7; 65_536])?;
+        });
+        let behind = ThreadingTcpServer::builder()
+            .handle_error(|_| ())
+            .drain_timeout(Duration::ZERO)
+            .bind("127.0.0.1:0", endless)
+            .unwrap()
+            .spawn()
+            .unwrap();
+        let address = behind.local_addr();
+        let (sender, writers) = channel();
+        let handler = sloppy(move |request| {
+            sender.send(request.writer())?;
+            // In std's hands, so that it is only given way by what is read here.
+            let mut upstream = tcp::connect(address, LONG)?;
+            loop {
+                upstream.read_exact(&mut [0; 65_536])?;
+            }
+        });
+        let serving = serve_as(builder(), handler);
+        let mut client = connect(&serving);
+        client.write_all(b"x").unwrap();
+        let mut writer: ConnectionWriter = receive(&writers);
+        let writing = std::thread::spawn(move || writer.write_all(&vec![1; 16 << 20]));
+        let mut all = vec![0; 16 << 20];
+        client.read_exact(&mut all).unwrap();
+        writing.join().unwrap().unwrap();
+        serving.stop().unwrap();
+        behind.stop().unwrap();
+    });
+}
+
+/// It counts from the call, also where all threads for what blocks are busy.
+#[test]
+fn a_connect_keeps_its_deadline_whoever_blocks() {
+    use socketserver::coroutine::unblock;
+
+    run(|| {
+        let (began, begun) = channel();
+        let (release, held) = channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let (sender, outcome) = channel();
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let handler = handler_fn(move |request: &mut Connection| {
+            let mut first = [0];
+            request.read_exact(&mut first)?;
+            if first == *b"c" {
+                let started = Instant::now();
+                let connected = tcp::connect(address, Duration::from_millis(100));
+                sender.send((connected.map(drop).map_err(|error| error.to_string()), started.elapsed()))?;
+                return Ok(());
+            }
+            let (held, began) = (Arc::clone(&held), began.clone());
+            Ok(unblock(move || {
+                let _ = began.send(());
+                let _ = held.lock().unwrap().recv_timeout(LONG);
+            })?)
+        });
+        let serving = serve_as(builder(), handler);
+        let mut blocked: Vec<TcpStream> = (0..64).map(|_| connect(&serving)).collect();
+        blocked.iter_mut().for_each(|client| client.write_all(b"b").unwrap());
+        // One holds the lock; the others' threads wait for it.
+        receive::<()>(&begun);
+        let mut connects = connect(&serving);
+        connects.write_all(b"c").unwrap();
+        let (connected, took): (Result<(), String>, _) = receive(&outcome);
+        // Whether it had its turn is the scheduler's to say; that it ended is not.
+        assert!(connected.is_ok() || connected.as_ref().unwrap_err().contains("timed out"), "{connected:?}");
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        drop(release);
+        drop(blocked);
+        serving.stop().unwrap();
+    });
+}
