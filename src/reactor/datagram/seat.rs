@@ -8,8 +8,10 @@ use mio::{Interest, Registry, Token};
 
 use super::protocol::DatagramProtocol;
 use super::transport::DatagramTransport;
+use crate::address::canonical;
+use crate::connection::DatagramSettings;
 use crate::control::Control;
-use crate::datagram::TooLong;
+use crate::datagram::{AnswerLimit, Forged, Sender, TooLong};
 use crate::reactor::channel::{Event, Fate, Turn};
 use crate::server::{guarded, Failure, Reception, Slot, Stage};
 
@@ -26,6 +28,7 @@ pub(crate) struct DatagramSeat {
     protocol: Option<Box<dyn DatagramProtocol>>,
     reception: Arc<Reception>,
     max_packet_size: usize,
+    answer_limit: Option<usize>,
     readable: bool,
     pub(crate) queued: bool,
     /// `connection_made` has been called, so `connection_lost` is to be.
@@ -40,13 +43,14 @@ impl DatagramSeat {
         transport: DatagramTransport,
         protocol: Box<dyn DatagramProtocol>,
         reception: Arc<Reception>,
-        max_packet_size: usize,
+        settings: &DatagramSettings,
     ) -> Self {
         DatagramSeat {
             transport,
             protocol: Some(protocol),
             reception,
-            max_packet_size,
+            max_packet_size: settings.max_packet_size,
+            answer_limit: settings.answer_limit,
             readable: false,
             queued: false,
             begun: false,
@@ -91,9 +95,7 @@ impl DatagramSeat {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     errors += 1;
-                    self.call(Stage::ErrorReceived, None, |protocol, transport| {
-                        protocol.error_received(transport, &error);
-                    });
+                    self.error_received(&error);
                 }
             }
         }
@@ -105,18 +107,31 @@ impl DatagramSeat {
         if data.len() > self.max_packet_size {
             return control.datagram_dropped(TooLong { peer: &peer, most: self.max_packet_size });
         }
+        if Sender::Inet(peer).is_forged() {
+            return control.datagram_dropped(Forged { peer: &peer });
+        }
         control.counters.accepted.add_one();
+        // One after the other has no more than one at once, so it is `verify_request` that says no.
+        if self.reception.admit(&canonical(peer).into()).is_err() {
+            return control.counters.rejected.add_one();
+        }
+        self.transport.answering = self.answer_limit.map(|times| (peer, AnswerLimit::new(data.len(), Some(times))));
         self.call(Stage::DatagramReceived, Some(peer), |protocol, transport| {
             protocol.datagram_received(transport, data, peer);
         });
+        self.transport.answering = None;
     }
 
     fn flush(&mut self) {
         // A protocol may answer each error with another datagram that fails.
         for _ in 0..ERRORS_A_TURN {
             let Err(error) = self.transport.flush() else { return };
-            self.call(Stage::ErrorReceived, None, |protocol, transport| protocol.error_received(transport, &error));
+            self.error_received(&error);
         }
+    }
+
+    fn error_received(&mut self, error: &io::Error) {
+        self.call(Stage::ErrorReceived, None, |protocol, transport| protocol.error_received(transport, error));
     }
 
     /// Runs a callback. A panic is reported, and costs nothing else.
