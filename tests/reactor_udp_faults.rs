@@ -46,6 +46,58 @@ fn a_socket_of_std_is_served() {
     });
 }
 
+/// After so many errors as a turn takes, the socket was read no more until something else came: where mio stands on poll(2), never.
+#[test]
+fn errors_in_a_row_are_all_told() {
+    /// Sends to nobody, again at each error that this brings about, up to a number.
+    struct Persistent {
+        nobody: SocketAddr,
+        left: usize,
+        told: Sender<io::ErrorKind>,
+    }
+
+    impl Persistent {
+        fn send(&mut self, transport: &mut DatagramTransport) {
+            // The system may tell of the error before here too.
+            while self.left > 0 {
+                self.left -= 1;
+                match transport.send_to(b"x", self.nobody) {
+                    Ok(()) => return,
+                    Err(error) => self.told.send(error.kind()).unwrap(),
+                }
+            }
+        }
+    }
+
+    impl DatagramProtocol for Persistent {
+        fn connection_made(&mut self, transport: &mut DatagramTransport) {
+            // A socket without a peer is not told.
+            transport.socket().connect(&self.nobody.into()).unwrap();
+            self.send(transport);
+        }
+
+        fn datagram_received(&mut self, _: &mut DatagramTransport, _: &[u8], _: SocketAddr) {}
+
+        fn error_received(&mut self, transport: &mut DatagramTransport, error: &io::Error) {
+            self.told.send(error.kind()).unwrap();
+            self.send(transport);
+        }
+    }
+
+    run(|| {
+        let nobody = UdpSocket::bind(own_address()).unwrap().local_addr().unwrap();
+        let (told, errors) = channel();
+        let server = ReactorUdp::bind(own_address(), Persistent { nobody, left: 100, told }).unwrap();
+        let running = server.spawn().unwrap();
+        for _ in 0..100 {
+            // Windows has the second word for it.
+            let kind = receive(&errors);
+            assert!(matches!(kind, io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset), "{kind}");
+        }
+        running.stop().unwrap();
+    });
+}
+
 /// Nobody sends from port 0, so nobody is to be answered there.
 #[cfg(target_os = "linux")]
 #[test]

@@ -131,6 +131,14 @@ impl DatagramTransport {
         Ok(())
     }
 
+    /// Drops and counts what waits.
+    pub(super) fn drop_waiting(&mut self) {
+        for (_, peer) in self.waiting.drain(..) {
+            self.control.datagram_dropped(format_args!("it waited to be sent to {peer} when the socket was closed"));
+        }
+        self.waiting_bytes = 0;
+    }
+
     pub(super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
