@@ -8,10 +8,11 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{eventually, failures, own_address, receive, run, LONG};
 use socketserver::reactor::{DatagramProtocol, DatagramTransport, ReactorUdp};
-use socketserver::{Error, Running};
+use socketserver::{Address, Error, Overload, Running};
 
 /// A callback, and what it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +80,14 @@ fn serve(
 
 /// Its own port, and only that server's datagrams.
 fn client(server: SocketAddr) -> UdpSocket {
-    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let client = client_of_nobody();
     client.connect(server).unwrap();
+    client
+}
+
+/// One that takes anybody's.
+fn client_of_nobody() -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.set_read_timeout(Some(LONG)).unwrap();
     client
 }
@@ -339,6 +346,93 @@ fn bad_settings_and_addresses_are_errors_that_say_so() {
         let error = bind(ReactorUdp::builder(), &address);
         assert!(matches!(&error, Error::Bind { address: at, .. } if *at == address), "{error}");
         assert!(error.to_string().contains("does another server run there?"), "{error}");
+    });
+}
+
+#[test]
+fn settings_without_effect_are_errors_that_say_so() {
+    run(|| {
+        let check = |setting: &str, builder: UdpBuilder| {
+            let error = builder.bind("127.0.0.1:0", Probe::new(|_, _| {}).0).unwrap_err();
+            assert!(matches!(error, Error::InvalidSetting { setting: named, .. } if named == setting), "{error}");
+        };
+        let builder = ReactorUdp::builder;
+        check("max_connections", builder().max_connections(10));
+        check("max_per_address", builder().max_per_address(1));
+        check("overload", builder().overload(Overload::Reject(b"busy")));
+        check("workers", builder().workers(2));
+        check("write_buffer_limits", builder().write_buffer_limits(100, 10));
+        check("write_buffer_hard_limit", builder().write_buffer_hard_limit(2_000_000));
+        check("read_while_full", builder().read_while_full(true));
+        check("reply_timeout", builder().reply_timeout(Duration::ZERO));
+        check("deliver_truncated", builder().deliver_truncated(true));
+        #[cfg(all(feature = "recvmmsg", target_os = "linux"))]
+        check("receive_batch", builder().receive_batch(2));
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let error = builder().workers(2).from_listener(socket, Probe::new(|_, _| {}).0).unwrap_err();
+        assert!(matches!(error, Error::InvalidSetting { setting: "workers", .. }), "{error}");
+    });
+}
+
+#[test]
+fn verify_request_is_asked_for_each_datagram() {
+    run(|| {
+        let (handle_error, failures) = failures();
+        let honest = client_of_nobody();
+        let (friend, panics) = (honest.local_addr().unwrap(), client_of_nobody());
+        let feared = Address::Inet(panics.local_addr().unwrap());
+        let builder = ReactorUdp::builder().handle_error(handle_error).verify_request(move |peer| {
+            assert_ne!(*peer, feared, "of all people");
+            peer.as_socket_addr() == Some(friend)
+        });
+        let (running, told) = serve(builder, echo);
+        assert_eq!(receive(&told), Told::Made);
+        honest.connect(running.local_addr()).unwrap();
+        for _ in 0..3 {
+            client(running.local_addr()).send(b"stranger").unwrap();
+            panics.send_to(b"!", running.local_addr()).unwrap();
+            assert_eq!(exchange(&honest, b"x"), b"x");
+            assert_eq!(receive(&told), Told::Datagram(b"x".to_vec(), friend));
+            let failure = receive(&failures);
+            assert!(failure.starts_with("verify_request") && failure.contains("of all people"), "{failure}");
+        }
+        let stats = running.handle().stats();
+        assert_eq!((stats.accepted, stats.rejected, stats.panics, stats.dropped), (9, 6, 3, 0));
+        running.stop().unwrap();
+    });
+}
+
+#[test]
+fn answers_have_their_limit() {
+    run(|| {
+        let other = client_of_nobody();
+        let elsewhere = other.local_addr().unwrap();
+        let (sender, refused) = channel();
+        let (running, _told) = serve(ReactorUdp::builder().answer_limit(3), move |told, transport| {
+            let Told::Datagram(data, peer) = told else { return };
+            let error = transport.send_to(&vec![1; 3 * data.len() + 1], *peer).unwrap_err();
+            sender.send((error.kind(), error.to_string())).unwrap();
+            transport.send_to(&vec![2; 2 * data.len()], *peer).unwrap();
+            // What the system did not take does not count.
+            transport.send_to(&[0; 65_508], *peer).unwrap_err();
+            transport.send_to(data, *peer).unwrap();
+            sender.send((transport.send_to(b"x", *peer).unwrap_err().kind(), String::new())).unwrap();
+            // That is no answer.
+            transport.send_to(&[3; 1000], elsewhere).unwrap();
+            // It is an error of the callback's for that one datagram alone.
+            panic!("with the limit used up");
+        });
+        let client = client(running.local_addr());
+        for _ in 0..3 {
+            assert_eq!(exchange(&client, &[7; 10]), [2; 20]);
+            assert_eq!(received(&client), [7; 10]);
+            assert_eq!(received(&other), [3; 1000]);
+            let (kind, reason) = receive(&refused);
+            assert_eq!(kind, io::ErrorKind::PermissionDenied);
+            assert!(reason.contains("an answer of 31 bytes") && reason.contains("the limit of 30"), "{reason}");
+            assert_eq!(receive(&refused).0, io::ErrorKind::PermissionDenied);
+        }
+        running.stop().unwrap();
     });
 }
 

@@ -20,7 +20,8 @@ pub struct Stats {
     pub accept_errors: u64,
     /// Requests dropped because no thread could be started for them, or no event loop could take them in.
     pub spawn_failures: u64,
-    /// Datagrams dropped: longer than `max_packet_size`, or not sent because too many waited or the system refused.
+    /// Datagrams dropped: longer than `max_packet_size`, from port 0, or not sent because too many waited, the system refused, or the socket was
+    /// closed.
     pub dropped: u64,
 }
 

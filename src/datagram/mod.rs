@@ -1,5 +1,6 @@
 //! [`Datagram`] and the sockets it comes through.
 
+mod answer_limit;
 #[cfg(all(feature = "recvmmsg", target_os = "linux"))]
 mod batch;
 mod receiver;
@@ -7,7 +8,6 @@ mod socket;
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use socket2::SockRef;
@@ -16,7 +16,8 @@ use crate::address::Address;
 use crate::connection::RequestContext;
 use crate::control::ServerHandle;
 
-pub(crate) use receiver::{Receiver, TooLong};
+pub(crate) use answer_limit::AnswerLimit;
+pub(crate) use receiver::{Forged, Receiver, TooLong};
 pub(crate) use socket::{check_length, DatagramSocket, Sender};
 
 /// A datagram: the request of a UDP or Unix datagram server. Python's `request` of a `UDPServer`, which is the data and the socket.
@@ -53,9 +54,7 @@ pub struct Datagram {
     context: RequestContext,
     /// What goes before every answer.
     answer_prefix: Vec<u8>,
-    /// How many bytes of answers have been sent, and how many may be.
-    answered: AtomicUsize,
-    answer_limit: usize,
+    answer_limit: AnswerLimit,
 }
 
 impl Datagram {
@@ -65,7 +64,7 @@ impl Datagram {
         sender: Sender,
         socket: &Arc<DatagramSocket>,
         context: &RequestContext,
-        answer_limit: usize,
+        answer_limit: AnswerLimit,
     ) -> Self {
         Datagram {
             data,
@@ -77,7 +76,6 @@ impl Datagram {
             socket: Arc::clone(socket),
             context: context.clone(),
             answer_prefix: Vec::new(),
-            answered: AtomicUsize::new(0),
             answer_limit,
         }
     }
@@ -137,26 +135,10 @@ impl Datagram {
 
     fn send(&self, answer: &[u8]) -> io::Result<()> {
         let timeout = self.context.settings().datagrams.reply_timeout;
-        if self.answer_limit == usize::MAX {
-            return self.socket.send(answer, &self.sender, timeout);
-        }
-        let before = self.answered.fetch_add(answer.len(), Ordering::Relaxed);
-        if before.saturating_add(answer.len()) > self.answer_limit {
-            self.answered.fetch_sub(answer.len(), Ordering::Relaxed);
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!(
-                    "an answer of {} bytes to {} would go past the limit of {} for a request of {}",
-                    answer.len(),
-                    self.peer,
-                    self.answer_limit,
-                    self.data.len()
-                ),
-            ));
-        }
+        self.answer_limit.charge(answer.len(), &self.peer)?;
         let sent = self.socket.send(answer, &self.sender, timeout);
         if sent.is_err() {
-            self.answered.fetch_sub(answer.len(), Ordering::Relaxed);
+            self.answer_limit.refund(answer.len());
         }
         sent
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[cfg(all(feature = "recvmmsg", target_os = "linux"))]
 use super::batch::Batch;
 use super::socket::{DatagramSocket, Sender};
-use super::Datagram;
+use super::{AnswerLimit, Datagram};
 use crate::connection::{DatagramSettings, RequestContext};
 
 /// How many datagrams in a row are dropped before the server looks whether anything else is to be done.
@@ -44,11 +44,11 @@ impl Receiver {
                 continue;
             }
             if sender.is_forged() {
-                context.datagram_dropped(format_args!("its sender is said to be {}", sender.address()));
+                context.datagram_dropped(Forged { peer: &sender.address() });
                 continue;
             }
             let data = data.get(..max_packet_size).unwrap_or(data).to_vec();
-            let limit = answer_limit.map_or(usize::MAX, |times| data.len().saturating_mul(times));
+            let limit = AnswerLimit::new(data.len(), answer_limit);
             return Ok(Datagram::new(data, truncated, sender, &self.socket, context, limit));
         }
         // One more would do as well, but a stop wants to be looked for.
@@ -81,5 +81,16 @@ pub(crate) struct TooLong<'a, A> {
 impl<A: fmt::Display> fmt::Display for TooLong<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "one from {} has more than {} bytes (max_packet_size)", self.peer, self.most)
+    }
+}
+
+/// Why a datagram is dropped whose [`Sender`] is forged.
+pub(crate) struct Forged<'a, A> {
+    pub(crate) peer: &'a A,
+}
+
+impl<A: fmt::Display> fmt::Display for Forged<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "its sender is said to be {}", self.peer)
     }
 }

@@ -68,9 +68,9 @@ pub type ReactorUnixServer = ReactorServer<UnixListener>;
 /// [`Framed`](super::Framed) has its own limit.
 #[derive(Debug)]
 pub struct EventLoops {
-    workers: usize,
-    limits: WriteLimits,
-    read_while_full: bool,
+    pub(super) workers: usize,
+    pub(super) limits: WriteLimits,
+    pub(super) read_while_full: bool,
 }
 
 impl Default for EventLoops {

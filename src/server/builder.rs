@@ -54,8 +54,8 @@ pub struct Builder<L: Listener, D> {
     pub(super) handle_timeout: Option<ServerHook>,
     pub(super) service_actions: Option<(Duration, ServerHook)>,
     pub(crate) max_connections: Option<usize>,
-    pub(super) max_per_address: Option<usize>,
-    pub(super) overload: Overload,
+    pub(crate) max_per_address: Option<usize>,
+    pub(crate) overload: Overload,
     pub(super) queue: usize,
     pub(super) timeout: Option<Duration>,
     pub(crate) prepare_timeout: Duration,
@@ -269,7 +269,7 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
     }
 
     /// How many bytes may be answered to each byte of a request, all its answers together; more is an error of
-    /// [`reply`](Datagram::reply). Default: no limit. A server that strangers can reach, and whose answers are longer than the
+    /// [`reply`](Datagram::reply), or on an event loop of [`send_to`](crate::reactor::DatagramTransport::send_to). Default: no limit. A server that strangers can reach, and whose answers are longer than the
     /// requests, can be made to flood a third party with them, whose address a request bears; QUIC allows three (RFC 9000, 8.1).
     pub fn answer_limit(mut self, times: impl Into<Option<usize>>) -> Self {
         self.stream.datagrams.answer_limit = times.into();
