@@ -26,11 +26,11 @@ every_kind! {
     a_handler_sees_that_a_shutdown_is_under_way
     a_request_under_way_is_served_to_its_end
     join_returns_although_a_handler_computes_on
-    a_request_that_is_not_blocked_on_is_left_alone
 }
 
 composed_kinds! {
     a_server_serves_once
+    a_request_that_is_not_blocked_on_is_left_alone
 }
 
 every_stream_kind! {
@@ -151,7 +151,7 @@ fn join_returns_although_a_handler_computes_on<K: Kind>() {
 }
 
 /// Python's `block_on_close = False`.
-fn a_request_that_is_not_blocked_on_is_left_alone<K: Kind>() {
+fn a_request_that_is_not_blocked_on_is_left_alone<K: ComposedKind>() {
     let (release, wait) = channel::<()>();
     let wait = Arc::new(Mutex::new(wait));
     let handler = handler_fn(move |request: &mut K::Request| {
