@@ -32,7 +32,7 @@
 //! |---|---|---|---|
 //! | TCP | [`TcpServer`] | [`ThreadingTcpServer`] | [`ReactorTcpServer`] |
 //! | Unix socket | `UnixStreamServer` | `ThreadingUnixStreamServer` | `ReactorUnixServer` |
-//! | UDP | [`UdpServer`] | [`ThreadingUdpServer`] | [`ReactorUdp`](reactor::ReactorUdp) |
+//! | UDP | [`UdpServer`] | [`ThreadingUdpServer`] | [`ReactorUdp`] |
 //! | Unix datagram socket | `UnixDatagramServer` | `ThreadingUnixDatagramServer` | |
 //!
 //! The same handler serves on all stream servers of the first two columns: a [`Connection`] is one type, whatever lies
@@ -154,7 +154,9 @@ pub use error::{Error, Phase, Result};
 pub use handler::{handler_fn, Handler, HandlerFn, HandlerResult};
 #[cfg(unix)]
 pub use reactor::ReactorUnixServer;
-pub use reactor::{Protocol, ReactorTcpServer, Transport, TransportHandle};
+pub use reactor::{
+    DatagramProtocol, DatagramTransport, Protocol, ReactorTcpServer, ReactorUdp, Transport, TransportHandle,
+};
 pub use server::{Cause, Failure, Handled, Overload, Running, Server, Stage};
 pub use stream::{Stream, Wait};
 // Their types are part of this crate's interface.
