@@ -71,6 +71,9 @@ impl<L: Listener, D> Builder<L, D> {
         if self.options.reuse_port && cfg!(not(unix)) {
             return Err(invalid("reuse_port", true, "this system cannot share a port safely"));
         }
+        if let Some(group) = self.options.multicast.iter().find(|group| !group.is_multicast()) {
+            return Err(invalid("multicast", group, "a group's address is in 224.0.0.0/4 or ff00::/8"));
+        }
         not_zero("read_timeout", self.stream.read_timeout)?;
         not_zero("write_timeout", self.stream.write_timeout)?;
         not_zero("request_deadline", self.stream.request_deadline)?;
