@@ -374,9 +374,9 @@ fn a_rejected_client_is_told_when_the_queue_is_full<K: DatagramKind<Dispatch = T
 }
 
 /// Also where nothing comes after them.
-fn whoever_waits_beside_rejected_ones_is_served<K: DatagramKind>() {
+fn whoever_waits_beside_rejected_ones_is_served<K: DatagramKind<Dispatch = Threading>>() {
     let (handler, release) = held();
-    let served = K::serve_as(K::builder().max_connections(1).overload(Overload::Reject(FAREWELL)), handler);
+    let served = K::serve_as(K::builder().max_connections(1).queue(1).overload(Overload::Reject(FAREWELL)), handler);
     let (first, second) = (served.place.client(), served.place.client());
     first.begin();
     second.send(b"hello");

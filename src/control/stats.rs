@@ -2,15 +2,23 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a server has seen since it was bound. The numbers are read one by one, so under load they may be a request apart.
+/// What a server has seen since it was bound.
+///
+/// The numbers are read one by one while others count on, and a request has its place before it is counted as accepted: under a flood
+/// `active` may be hundreds above `accepted`. So never subtract one from another; compare each with what it was.
+///
+/// Some requests count twice. Whom `verify_request` or the limit per address turns away had a place, and is in both `accepted` and
+/// `rejected`; whom the ceiling turns away is in `rejected` only. A datagram too short for [`Identified`](crate::udp::Identified) is in
+/// both `accepted` and `dropped`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests accepted and given a place.
+    /// Requests accepted and given a place, those too that were then turned away by `verify_request` or by the limit per address.
     pub accepted: u64,
     /// Requests under way now.
     pub active: u64,
-    /// Requests turned away: by `verify_request`, by the limit per address, or at the ceiling under `Overload::Reject`.
+    /// Requests turned away: by `verify_request`, by the limit per address, or at the ceiling under `Overload::Reject`. The first
+    /// two kinds are in `accepted` too.
     pub rejected: u64,
     /// Requests that ended in an error: of the handler, of the preparation, of the close; of the connection, on an event loop.
     pub handler_errors: u64,

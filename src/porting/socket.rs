@@ -55,7 +55,7 @@
 //! | `recvfrom(n)`, `recvfrom_into(buffer)` | of a server, [`Datagram::data`] and [`Datagram::peer_addr`]; of a client, [`UdpClient::recv`] | never cut |
 //! | `send(data)` | [`Connection::write`], which may take a part | |
 //! | `sendall(data)` | [`Connection::write_all`] | after half a message later writes fail, rather than confuse the peer |
-//! | `sendto(data, address)` | of a server, [`Datagram::reply`]; of a client, [`UdpClient::send`] | to whomever you like: [`std::net::UdpSocket`], or [`DatagramTransport::send_to`](crate::reactor::DatagramTransport::send_to) |
+//! | `sendto(data, address)` | of a server, [`Datagram::reply`]; of a client, [`UdpClient::send`] | to whomever you like: [`std::net::UdpSocket`], or [`DatagramTransport::send_to`](crate::DatagramTransport::send_to); from a server's port, [`Datagram::socket`]: see [an example](super::socketserver#a-datagram-to-somebody-else) |
 //! | `sendto`, then `recvfrom` with a timeout | [`UdpClient::request`] | repeats within one deadline; no late or foreign answer is taken |
 //! | `recvmsg`, `recvmsg_into`, `sendmsg`, `sendmsg_afalg` | none | |
 //! | `sendfile(file)` | `std::io::copy(&mut file, &mut connection)` | through memory |

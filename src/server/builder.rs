@@ -22,9 +22,6 @@ const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a listener's preparation may take: a handshake over a slow line, not a client that says nothing.
 const DEFAULT_PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many datagrams wait for a thread. In the worst case, all of them of the greatest size, they are 64 MiB.
-const DEFAULT_QUEUE: usize = 1024;
-
 /// A server to be: settings, hooks, then `bind`.
 ///
 /// Got from `builder()` of a server type. Settings that make no sense (a zero timeout, a ceiling of none) are reported by `bind`,
@@ -56,7 +53,7 @@ pub struct Builder<L: Listener, D> {
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_per_address: Option<usize>,
     pub(crate) overload: Overload,
-    pub(super) queue: usize,
+    pub(super) queue: Option<usize>,
     pub(super) timeout: Option<Duration>,
     pub(super) prepare_timeout: Duration,
     pub(super) drain_timeout: Option<Duration>,
@@ -76,7 +73,7 @@ impl<L: Listener, D> Builder<L, D> {
             max_connections: None,
             max_per_address: None,
             overload: Overload::default(),
-            queue: DEFAULT_QUEUE,
+            queue: None,
             timeout: None,
             prepare_timeout: DEFAULT_PREPARE_TIMEOUT,
             drain_timeout: Some(DEFAULT_DRAIN_TIMEOUT),
@@ -271,6 +268,8 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
     /// How many bytes may be answered to each byte of a request, all its answers together; more is an error of
     /// [`reply`](Datagram::reply), or on an event loop of [`send_to`](crate::reactor::DatagramTransport::send_to). Default: no limit. A server that strangers can reach, and whose answers are longer than the
     /// requests, can be made to flood a third party with them, whose address a request bears; QUIC allows three (RFC 9000, 8.1).
+    ///
+    /// With [`Identified`](crate::udp::Identified) the id counts on both sides: with that of the request, and with that of each answer.
     pub fn answer_limit(mut self, times: impl Into<Option<usize>>) -> Self {
         self.stream.datagrams.answer_limit = times.into();
         self
@@ -284,7 +283,11 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
     }
 
     /// The system's receive buffer (SO_RCVBUF), in bytes: what of a burst is kept while nobody receives. Default: the system's, on Linux
-    /// 208 KiB, of which a small datagram takes 768 bytes; the most is `net.core.rmem_max`.
+    /// 208 KiB, of which a small datagram takes 768 bytes; above `net.core.rmem_max` the system cuts the size in
+    /// silence.
+    ///
+    /// What it cannot hold is lost, and nothing here counts it. On Linux `/proc/net/udp` does (`/proc/net/udp6` for IPv6): the
+    /// last column, `drops`, of the socket's line.
     pub fn recv_buffer_size(mut self, bytes: usize) -> Self {
         self.options.recv_buffer_size = Some(bytes);
         self
@@ -292,11 +295,16 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
 }
 
 impl<L: Listener<Request = Datagram>> Builder<L, Threading> {
-    /// How many datagrams may wait for a thread when all of `max_connections` are busy. Default 1,024; zero leaves them in the system's
-    /// buffer. More are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), or with [`Overload::Reject`] answered with its
-    /// words and counted as rejected. [`handle_request`](super::Server::handle_request) has no use for a queue and leaves them in the system's buffer.
+    /// How many datagrams may wait for a thread when all of `max_connections` are busy. Default 1,024 over UDP; zero, the default on a Unix
+    /// socket, leaves them in the system's buffer. More are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), or with
+    /// [`Overload::Reject`] answered with its words and counted as rejected. [`handle_request`](super::Server::handle_request) has no use
+    /// for a queue and leaves them in the system's buffer.
+    ///
+    /// Over UDP what the system's buffer cannot hold is lost, so a longer queue loses less. A Unix socket whose buffer is full makes whoever
+    /// sends to it wait (on Linux; elsewhere the sending fails), so there a queue turns waiting into loss: with one, a sender is never held
+    /// up, and never told.
     pub fn queue(mut self, datagrams: usize) -> Self {
-        self.queue = datagrams;
+        self.queue = Some(datagrams);
         self
     }
 }

@@ -2,9 +2,11 @@
 //! (where requests come from) and a [`Dispatch`] strategy (who runs the handler).
 //!
 //! ```text
-//!                    Sequential          Threading
-//! tcp::TcpListener   TcpServer           ThreadingTcpServer
-//! unix::UnixListener UnixStreamServer    ThreadingUnixStreamServer
+//!                            Sequential          Threading
+//! tcp::TcpListener           TcpServer           ThreadingTcpServer
+//! unix::UnixListener         UnixStreamServer    ThreadingUnixStreamServer
+//! udp::UdpListener           UdpServer           ThreadingUdpServer
+//! unix::UnixDatagramListener UnixDatagramServer  ThreadingUnixDatagramServer
 //! ```
 //!
 //! # The life of a request

@@ -109,6 +109,7 @@ impl TryFrom<std::net::UdpSocket> for UdpListener {
 }
 
 impl Listener for UdpListener {
+    /// What it accepts: a [`Datagram`].
     type Request = Datagram;
     type Addr = SocketAddr;
 

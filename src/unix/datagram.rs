@@ -44,6 +44,9 @@ use crate::sys::Shareable;
 pub type UnixDatagramServer = Server<UnixDatagramListener, Sequential>;
 
 /// A server on a Unix datagram socket that serves each datagram on a thread. Python's `ThreadingUnixDatagramServer`.
+///
+/// While all threads are busy, datagrams stay in the socket, and when that is full, on Linux, whoever sends to it waits. So nothing is lost
+/// unless a [`queue`](Builder::queue) is set, or an [`overload`](Builder::overload) that rejects.
 pub type ThreadingUnixDatagramServer = Server<UnixDatagramListener, Threading>;
 
 /// A Unix datagram socket that receives, as a server's [`Listener`]. Made by `bind`, or of one of std's.
@@ -87,6 +90,7 @@ impl TryFrom<std::os::unix::net::UnixDatagram> for UnixDatagramListener {
 }
 
 impl Listener for UnixDatagramListener {
+    /// What it accepts: a [`Datagram`].
     type Request = Datagram;
     type Addr = Address;
 
