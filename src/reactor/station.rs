@@ -143,7 +143,7 @@ impl Station {
                 self.give_up(home, others);
                 Err(Error::Accept { address: self.control.address.to_string(), source })
             }
-            Step::Dispatched | Step::TurnedAway | Step::Lost(_) | Step::Short(_) => {
+            Step::Dispatched | Step::TurnedAway | Step::Again | Step::Lost(_) | Step::Short(_) => {
                 *accepting = Accepting::Now;
                 Ok(Some(Instant::now()))
             }

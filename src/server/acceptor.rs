@@ -80,6 +80,8 @@ pub(crate) enum Step {
     Dispatched,
     /// A client was turned away.
     TurnedAway,
+    /// Nothing that is to be served; the next may be tried at once.
+    Again,
     /// A request was lost; the next may be tried at once.
     Lost(io::Error),
     /// The system is short of something. There is no point in trying before the back-off has passed.
@@ -169,7 +171,7 @@ impl<S: Source> Acceptor<S> {
         self.queue = 0;
         for _ in 0..places {
             match self.turn(1, taker) {
-                Step::Dispatched | Step::TurnedAway | Step::Lost(_) => {}
+                Step::Dispatched | Step::TurnedAway | Step::Again | Step::Lost(_) => {}
                 Step::Wait(_) | Step::Short(_) | Step::Fatal(_) => break,
             }
         }
@@ -213,7 +215,7 @@ impl<S: Source> Acceptor<S> {
             step = self.accept(queue);
             match step {
                 Step::Dispatched | Step::TurnedAway => {}
-                Step::Lost(_) | Step::Short(_) | Step::Wait(_) | Step::Fatal(_) => break,
+                Step::Again | Step::Lost(_) | Step::Short(_) | Step::Wait(_) | Step::Fatal(_) => break,
             }
         }
         step
@@ -303,7 +305,7 @@ impl<S: Source> Acceptor<S> {
 
     fn accept_failed(&mut self, error: AcceptError) -> Step {
         let control = &self.reception.control;
-        if !matches!(error, AcceptError::WouldBlock) {
+        if !matches!(error, AcceptError::WouldBlock | AcceptError::Again) {
             control.counters.accept_errors.add_one();
         }
         match error {
@@ -322,6 +324,7 @@ impl<S: Source> Acceptor<S> {
                 );
                 Step::Short(error)
             }
+            AcceptError::Again => Step::Again,
             AcceptError::WouldBlock => Step::Wait(None),
         }
     }

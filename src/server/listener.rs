@@ -82,6 +82,9 @@ pub trait Prepare<R>: Send + Sync {
 pub enum AcceptError {
     /// Nothing is waiting. The server sleeps until it is woken.
     WouldBlock,
+    /// What has come is not to be served, and more may be waiting. The server looks whether anything else is to be done, such as a stop,
+    /// then tries again. It is no failure, and counted nowhere.
+    Again,
     /// This one request is lost, as when a client was gone before it was accepted. The next is tried at once.
     Retry(io::Error),
     /// The system is short of descriptors or memory. The server backs off, 5 ms doubling to 100 ms, and tries again at once when a

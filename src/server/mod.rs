@@ -206,6 +206,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
                     self.end();
                     return Err(self.fatal(error));
                 }
+                Step::Again => Some(Instant::now()),
                 Step::Wait(until) => until,
             };
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -229,7 +230,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
                 break;
             }
             match self.acceptor.turn(usize::MAX, &mut self.jobs) {
-                Step::Dispatched | Step::TurnedAway | Step::Lost(_) | Step::Short(_) => {}
+                Step::Dispatched | Step::TurnedAway | Step::Again | Step::Lost(_) | Step::Short(_) => {}
                 Step::Wait(until) => self.wait(earlier(until, due))?,
                 Step::Fatal(error) => return Err(self.fatal(error)),
             }

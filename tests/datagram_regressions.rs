@@ -1,0 +1,48 @@
+//! Faults of the datagram servers that were found once, a test for each.
+// Clippy lets tests unwrap, panic and index, but not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[macro_use]
+mod common;
+
+use common::datagrams::{Client, DatagramKind};
+use common::{echo, Served, LONG};
+use socketserver::Handled;
+
+every_datagram_kind! {
+    too_long_datagrams_are_no_failed_accepts
+    too_long_datagrams_do_not_end_the_wait_of_handle_request
+}
+
+/// Fills the system's queue with datagrams that are longer than 10 bytes, and says how many there are. On a Unix socket it holds few.
+fn fill(client: &Client) -> u64 {
+    client.0.set_nonblocking(true).unwrap();
+    let sent = (0..200).take_while(|_| client.0.send(&[0; 11]).is_ok()).count();
+    client.0.set_nonblocking(false).unwrap();
+    sent as u64
+}
+
+/// More of them in a row than are dropped before the server looks whether anything else is to be done: that is no trouble of its own.
+fn too_long_datagrams_are_no_failed_accepts<K: DatagramKind>() {
+    let (server, spot) = K::bind(K::builder().max_packet_size(10), echo());
+    let client = spot.client();
+    let sent = fill(&client);
+    let served = Served::new((server, spot));
+    assert_eq!(client.ask(b"honest"), b"honest");
+    let stats = served.handle.stats();
+    assert_eq!((stats.dropped, stats.accept_errors), (sent, 0));
+    served.stop();
+}
+
+fn too_long_datagrams_do_not_end_the_wait_of_handle_request<K: DatagramKind>() {
+    let (mut server, spot) = K::bind(K::builder().max_packet_size(10).timeout(LONG), echo());
+    let client = spot.client();
+    fill(&client);
+    std::thread::scope(|scope| {
+        // On a Unix socket it waits for room.
+        scope.spawn(|| client.send(b"honest"));
+        assert!(matches!(server.handle_request().unwrap(), Handled::Served));
+    });
+    assert_eq!(client.receive(), b"honest");
+    assert_eq!(server.handle().stats().accept_errors, 0);
+}
