@@ -5,13 +5,19 @@
 #[macro_use]
 mod common;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::Arc;
+use std::time::Duration;
+
 use common::datagrams::{Client, DatagramKind};
-use common::{echo, Served, LONG};
-use socketserver::Handled;
+use common::{echo, eventually, receive, Served, LONG};
+use socketserver::{handler_fn, Datagram, Handled};
 
 every_datagram_kind! {
     too_long_datagrams_are_no_failed_accepts
     too_long_datagrams_do_not_end_the_wait_of_handle_request
+    service_actions_run_between_two_requests
 }
 
 /// Fills the system's queue with datagrams that are longer than 10 bytes, and says how many there are. On a Unix socket it holds few.
@@ -45,4 +51,31 @@ fn too_long_datagrams_do_not_end_the_wait_of_handle_request<K: DatagramKind>() {
     });
     assert_eq!(client.receive(), b"honest");
     assert_eq!(server.handle().stats().accept_errors, 0);
+}
+
+/// Not only after as many as are served one after another in one place.
+fn service_actions_run_between_two_requests<K: DatagramKind>() {
+    const INTERVAL: Duration = Duration::from_millis(20);
+    let ran = Arc::new(AtomicUsize::new(0));
+    let (counts, seen) = (Arc::clone(&ran), Arc::clone(&ran));
+    let (sender, when_served) = channel();
+    let handler = handler_fn(move |_: &mut Datagram| {
+        std::thread::sleep(INTERVAL);
+        Ok(sender.send(seen.load(Ordering::Relaxed))?)
+    });
+    let builder = K::builder().service_actions(INTERVAL, move |_| {
+        counts.fetch_add(1, Ordering::Relaxed);
+    });
+    let (server, spot) = K::bind(builder, handler);
+    let client = spot.client();
+    // As many as there is room for on a Unix socket.
+    (0..8).for_each(|_| client.send(b"x"));
+    let served = Served::new((server, spot));
+    let runs: Vec<usize> = (0..8).map(|_| receive(&when_served)).collect();
+    if !K::is_threading() {
+        // Each takes no less than the interval.
+        assert!(runs.windows(2).all(|pair| pair[0] < pair[1]), "{runs:?}");
+    }
+    eventually("it runs", || ran.load(Ordering::Relaxed) > 0);
+    served.stop();
 }

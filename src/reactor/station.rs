@@ -128,7 +128,7 @@ impl Station {
                 until => return Ok(crate::clock::earlier(due, until)),
             }
         }
-        match acceptor.turn(usize::MAX, &mut HandOver { home, others, house }) {
+        match acceptor.turn(usize::MAX, None, &mut HandOver { home, others, house }) {
             Step::Wait(until) => {
                 *accepting = Accepting::Later(until);
                 Ok(crate::clock::earlier(due, until))

@@ -129,11 +129,12 @@ impl<S: Source> Acceptor<S> {
         self.overload = Overload::Wait;
     }
 
-    /// Accepts at most `most` requests and hands some over. Waits for nothing but inline handlers.
+    /// Accepts at most `most` requests and hands some over. Waits for nothing but inline handlers, of which no other is begun once `due`
+    /// has come.
     ///
     /// Accepting runs ahead of handing over: taking a client out of the kernel's queue costs a tenth of starting a thread, and a
     /// client that finds the queue full waits a second for its next try.
-    pub(crate) fn turn(&mut self, most: usize, taker: &mut impl Takes<S::Request>) -> Step {
+    pub(crate) fn turn(&mut self, most: usize, due: Option<Instant>, taker: &mut impl Takes<S::Request>) -> Step {
         let mut step = match self.back_off.pending() {
             Some(until) if self.refused => return Step::Wait(Some(until)),
             Some(until) => Step::Wait(Some(until)),
@@ -144,7 +145,7 @@ impl<S: Source> Acceptor<S> {
         };
         for _ in 0..HAND_OVERS_A_TURN {
             let Some((request, slot)) = self.accepted.pop_front() else { return step };
-            match self.hand_over(request, slot, most, taker) {
+            match self.hand_over(request, slot, most, due, taker) {
                 Step::Dispatched => {}
                 other => step = other,
             }
@@ -163,14 +164,14 @@ impl<S: Source> Acceptor<S> {
     pub(crate) fn take_queue(&mut self, places: usize, taker: &mut impl Takes<S::Request>) {
         self.place_waiting();
         while let Some((request, slot)) = self.accepted.pop_front() {
-            self.hand_over(request, slot, 1, taker);
+            self.hand_over(request, slot, 1, None, taker);
         }
         for _ in self.waiting.drain(..) {
             self.reception.control.datagram_dropped("the server stops");
         }
         self.queue = 0;
         for _ in 0..places {
-            match self.turn(1, taker) {
+            match self.turn(1, None, taker) {
                 Step::Dispatched | Step::TurnedAway | Step::Again | Step::Lost(_) => {}
                 Step::Wait(_) | Step::Short(_) | Step::Fatal(_) => break,
             }
@@ -266,13 +267,23 @@ impl<S: Source> Acceptor<S> {
         self.back_off.cut_short();
     }
 
-    fn hand_over(&mut self, request: S::Request, slot: Slot, most: usize, taker: &mut impl Takes<S::Request>) -> Step {
+    fn hand_over(
+        &mut self,
+        request: S::Request,
+        slot: Slot,
+        most: usize,
+        due: Option<Instant>,
+        taker: &mut impl Takes<S::Request>,
+    ) -> Step {
         let Control { counters, gate, .. } = &*self.reception.control;
         counters.accepted.add_one();
         let mut left = if self.alone && S::Request::QUEUED { most.min(REQUESTS_A_PLACE) - 1 } else { 0 };
         let mut ended = None;
         let mut more = || {
             left = left.checked_sub(1)?;
+            if due.is_some_and(|due| due <= Instant::now()) {
+                return None;
+            }
             match accept_from(&self.listener, &self.context) {
                 Ok(request) => {
                     counters.accepted.add_one();

@@ -197,7 +197,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
             if self.control.gate.is_stopping() {
                 return Ok(Handled::ShutDown);
             }
-            let until = match self.acceptor.turn(1, &mut self.jobs) {
+            let until = match self.acceptor.turn(1, None, &mut self.jobs) {
                 Step::Dispatched => return Ok(Handled::Served),
                 Step::TurnedAway => return Ok(Handled::Rejected),
                 Step::Lost(error) | Step::Short(error) => return Ok(Handled::AcceptError(error)),
@@ -229,7 +229,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
             if self.control.gate.is_stopping() {
                 break;
             }
-            match self.acceptor.turn(usize::MAX, &mut self.jobs) {
+            match self.acceptor.turn(usize::MAX, due, &mut self.jobs) {
                 Step::Dispatched | Step::TurnedAway | Step::Again | Step::Lost(_) | Step::Short(_) => {}
                 Step::Wait(until) => self.wait(earlier(until, due))?,
                 Step::Fatal(error) => return Err(self.fatal(error)),
