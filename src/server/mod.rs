@@ -193,6 +193,7 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
     pub fn handle_request(&mut self) -> Result<Handled> {
         self.require_open()?;
         let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut looked = false;
         loop {
             if self.control.gate.is_stopping() {
                 return Ok(Handled::ShutDown);
@@ -209,13 +210,18 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
                 Step::Again => Some(Instant::now()),
                 Step::Wait(until) => until,
             };
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            // A listener that takes several at once says the first time what it knows from before: that there were no more.
+            if is_over && looked {
                 if let Some(hook) = &mut self.handle_timeout {
                     run_hook(Stage::HandleTimeout, hook, &self.acceptor.reception);
                 }
                 return Ok(Handled::TimedOut);
             }
-            self.wait(earlier(until, deadline))?;
+            looked = true;
+            if !is_over {
+                self.wait(earlier(until, deadline))?;
+            }
         }
     }
 
