@@ -144,6 +144,20 @@ fn one_request_at_a_time_serves_them_one_after_another() {
     });
 }
 
+/// What was known of the queue when the last request was taken is not what there is to take now.
+#[test]
+fn a_single_look_finds_what_has_come_since() {
+    check(|batch| {
+        let (mut server, spot) = <UdpServer as Kind>::bind(builder::<UdpServer>(batch).timeout(Duration::ZERO), echo());
+        let client = spot.client();
+        for _ in 0..10 {
+            client.send(b"x");
+            assert!(matches!(server.handle_request().unwrap(), Handled::Served));
+        }
+        assert!(matches!(server.handle_request().unwrap(), Handled::TimedOut));
+    });
+}
+
 #[test]
 fn a_flood_over_all_threads_loses_nothing_unseen() {
     run(|| {
