@@ -57,6 +57,11 @@ impl RequestContext {
         self.inner.control.datagram_dropped(why);
     }
 
+    /// Whether the server's stop has cut the requests that were under way.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.inner.control.gate.is_cut()
+    }
+
     pub(crate) fn settings(&self) -> &StreamSettings {
         &self.inner.settings
     }

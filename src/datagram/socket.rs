@@ -12,6 +12,7 @@ use socket2::SockRef;
 
 use crate::address::Address;
 use crate::clock::after;
+use crate::connection::RequestContext;
 use crate::error::{Error, Phase, Result};
 use crate::sys::Shareable;
 
@@ -76,23 +77,26 @@ impl DatagramSocket {
         }
     }
 
-    /// Sends a datagram, waiting so long for room.
-    pub(crate) fn send(&self, data: &[u8], to: &Sender, timeout: Duration) -> io::Result<()> {
+    /// Sends a datagram, waiting so long for room, or until the server's stop cuts its requests.
+    pub(crate) fn send(&self, data: &[u8], to: &Sender, timeout: Duration, context: &RequestContext) -> io::Result<()> {
         let mut retry = RETRY_MIN;
         let mut deadline = None;
         loop {
-            let sent = self.try_send(data, to);
-            match sent {
+            if context.is_cut() {
+                return Err(Error::Cut { address: to.address().to_string() }.into());
+            }
+            match self.try_send(data, to) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
             let now = Instant::now();
-            if *deadline.get_or_insert_with(|| after(now, timeout)) <= now {
+            let left = deadline.get_or_insert_with(|| after(now, timeout)).saturating_duration_since(now);
+            if left.is_zero() {
                 let address = to.address().to_string();
                 return Err(Error::Timeout { phase: Phase::Write, address, after: timeout }.into());
             }
-            std::thread::sleep(retry);
+            std::thread::sleep(retry.min(left));
             retry = (retry * 2).min(RETRY_MAX);
         }
     }
