@@ -18,10 +18,6 @@ pub(crate) const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// ceiling of 1,024 connections, none of whose peers reads, this is 256 MiB.
 pub(crate) const DEFAULT_WRITE_QUEUE: usize = 256 * 1024;
 
-/// So long an answer waits for room. The network's buffer has some again within microseconds. On a Unix socket it is the receiver's own, and one
-/// who does not read must not hold up a server that serves one at a time.
-const DEFAULT_REPLY_TIMEOUT: Duration = Duration::from_millis(100);
-
 /// The longest datagram there is, headers and all, in bytes; nothing longer can come.
 pub(crate) const MOST_PACKET_SIZE: usize = 65_535;
 
@@ -91,8 +87,8 @@ pub(crate) struct DatagramSettings {
     pub(crate) deliver_truncated: bool,
     /// How many bytes may be answered to each that was asked.
     pub(crate) answer_limit: Option<usize>,
-    /// How long an answer waits for room.
-    pub(crate) reply_timeout: Duration,
+    /// How long an answer waits for room, if it is not for the socket's kind to say.
+    pub(crate) reply_timeout: Option<Duration>,
     /// How many are received by one system call, on Linux with the feature for it.
     pub(crate) receive_batch: usize,
 }
@@ -103,7 +99,7 @@ impl Default for DatagramSettings {
             max_packet_size: MOST_PACKET_SIZE,
             deliver_truncated: false,
             answer_limit: None,
-            reply_timeout: DEFAULT_REPLY_TIMEOUT,
+            reply_timeout: None,
             receive_batch: 1,
         }
     }

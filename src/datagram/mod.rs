@@ -137,7 +137,7 @@ impl Datagram {
     }
 
     fn send(&self, answer: &[u8]) -> io::Result<()> {
-        let timeout = self.context.settings().datagrams.reply_timeout;
+        let timeout = self.context.settings().datagrams.reply_timeout.unwrap_or_else(|| self.socket.reply_timeout());
         if self.answer_limit == usize::MAX {
             return self.socket.send(answer, &self.sender, timeout, &self.context);
         }

@@ -20,6 +20,17 @@ use crate::sys::Shareable;
 const MOST_V4: usize = 65_507;
 const MOST_V6: usize = 65_527;
 
+/// So long an answer waits for room, unless the builder says otherwise.
+///
+/// The network has room again within microseconds, or else not for seconds: what is sent to a host that does not answer for its address
+/// lies in the buffer until the system gives up, and anybody can have answers sent to such hosts by requests that bear their addresses. So
+/// over UDP it is one more try.
+const REPLY_TIMEOUT_UDP: Duration = Duration::from_millis(1);
+/// On a Unix socket the room is in the receiver's queue, which may have some as soon as he gets to run; but one who does not read must not
+/// hold up a server that serves one at a time.
+#[cfg(unix)]
+const REPLY_TIMEOUT_UNIX: Duration = Duration::from_millis(100);
+
 /// How often room is looked for where the system takes no more: there is no event for it on a socket that others wait on, and on a Unix
 /// socket none at all for the receiver's queue.
 const RETRY_MIN: Duration = Duration::from_millis(1);
@@ -74,6 +85,15 @@ impl DatagramSocket {
             DatagramSocket::Unix(socket) => {
                 socket.with(|socket| socket.recv_from(buffer)).map(|(count, sender)| (count, Sender::Unix(sender)))
             }
+        }
+    }
+
+    /// How long an answer waits for room by default.
+    pub(crate) fn reply_timeout(&self) -> Duration {
+        match self {
+            DatagramSocket::Udp(_) => REPLY_TIMEOUT_UDP,
+            #[cfg(unix)]
+            DatagramSocket::Unix(_) => REPLY_TIMEOUT_UNIX,
         }
     }
 

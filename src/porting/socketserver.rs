@@ -108,7 +108,7 @@
 //! |---|---|---|
 //! | `packet`, `request[0]` | [`Datagram::data`] | |
 //! | `socket`, `request[1]` | [`Datagram::socket`] for its options; to answer, [`Datagram::reply`] | |
-//! | `socket.sendto(data, self.client_address)` | [`Datagram::reply`] | as often as you like; waits 100 ms for room at most ([`reply_timeout`](Builder::reply_timeout)) |
+//! | `socket.sendto(data, self.client_address)` | [`Datagram::reply`] | as often as you like; waits for room 1 ms at most over UDP, 100 ms on a Unix socket ([`reply_timeout`](Builder::reply_timeout)) |
 //! | `rfile` | the [`Datagram`] itself, which is [`Read`] and [`BufRead`] | |
 //! | `wfile` | a `Vec<u8>` of your own, then one [`Datagram::reply`] | Python sends what is in it at the end, if need be an empty datagram, after an exception too |
 //!

@@ -276,10 +276,14 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
         self
     }
 
-    /// How long a [`reply`](Datagram::reply) waits for room: in the system's buffer, or on a Unix socket in the receiver's queue. Default
-    /// 100 ms, because one who does not read his answers would otherwise hold up a server that serves one at a time; zero tries once.
+    /// How long a [`reply`](Datagram::reply) waits for room: in the system's buffer, or on a Unix socket in the receiver's queue. Zero tries once.
+    ///
+    /// Default: 100 ms on Unix sockets, where one who does not read his answers would otherwise hold up a server that serves one at a time.
+    /// Over UDP 1 ms: what does not have room by then has none for seconds, because what was sent to a host that does not answer for its
+    /// address fills the buffer, and a longer wait would hold up everybody else. A larger
+    /// [`send_buffer_size`](Builder::send_buffer_size) has room for more of that.
     pub fn reply_timeout(mut self, timeout: Duration) -> Self {
-        self.stream.datagrams.reply_timeout = timeout;
+        self.stream.datagrams.reply_timeout = Some(timeout);
         self
     }
 
@@ -287,6 +291,13 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
     /// 208 KiB, of which a small datagram takes 768 bytes; the most is `net.core.rmem_max`.
     pub fn recv_buffer_size(mut self, bytes: usize) -> Self {
         self.options.recv_buffer_size = Some(bytes);
+        self
+    }
+
+    /// The system's send buffer (SO_SNDBUF), in bytes: how much may be on its way, which on a Unix socket is what has not been read. Default:
+    /// the system's, on Linux 208 KiB; the most is `net.core.wmem_max`.
+    pub fn send_buffer_size(mut self, bytes: usize) -> Self {
+        self.options.send_buffer_size = Some(bytes);
         self
     }
 }

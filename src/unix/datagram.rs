@@ -62,6 +62,9 @@ impl UnixDatagramListener {
             if let Some(bytes) = options.recv_buffer_size {
                 socket.set_recv_buffer_size(bytes)?;
             }
+            if let Some(bytes) = options.send_buffer_size {
+                socket.set_send_buffer_size(bytes)?;
+            }
             socket.set_nonblocking(true)?;
             UnixDatagramListener::new(socket.into(), path)
         })
