@@ -18,8 +18,12 @@ pub(crate) const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// ceiling of 1,024 connections, none of whose peers reads, this is 256 MiB.
 pub(crate) const DEFAULT_WRITE_QUEUE: usize = 256 * 1024;
 
-/// The longest datagram there is, headers and all, in bytes; nothing longer can come.
+/// The longest UDP datagram there is, headers and all, in bytes; nothing longer can come.
 pub(crate) const MOST_PACKET_SIZE: usize = 65_535;
+
+/// How long a Unix datagram may be at the most, in bytes. The system's own limit is its buffers' (208 KiB on Linux, unless it is set up for
+/// more); the server has a buffer of this size, and each datagram that waits or is served may be as much memory.
+pub(crate) const MOST_PACKET_SIZE_UNIX: usize = 16 * 1024 * 1024;
 
 /// What a listener needs to make a request: the server it belongs to and the settings it begins with. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -61,7 +61,7 @@
 //! | `allow_reuse_address` | [`Builder::reuse_address`] | on, Python's off. UDP servers have none: two could share the port |
 //! | `allow_reuse_port` | [`Builder::reuse_port`] | |
 //! | `timeout` (of the server) | [`Builder::timeout`] | for `handle_request` alone, as in Python |
-//! | `max_packet_size` | [`Builder::max_packet_size`] | 65,535, Python's 8,192; longer datagrams are dropped and counted, not cut. With [`deliver_truncated`](Builder::deliver_truncated) they are cut and say so |
+//! | `max_packet_size` | [`Builder::max_packet_size`] | 65,535, which on a Unix socket can be more, Python's 8,192; longer datagrams are dropped and counted, not cut. With [`deliver_truncated`](Builder::deliver_truncated) they are cut and say so |
 //! | attributes of your own, `self.server.members` | a field of the handler: an [`Arc`](std::sync::Arc), where it changes with a [`Mutex`](std::sync::Mutex) | |
 //!
 //! # Mix-ins

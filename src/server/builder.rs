@@ -22,7 +22,7 @@ const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a listener's preparation may take: a handshake over a slow line, not a client that says nothing.
 const DEFAULT_PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many datagrams wait for a thread. In the worst case, all of them of the greatest size, they are 64 MiB.
+/// How many datagrams wait for a thread. In the worst case, all of them of the greatest default size, they are 64 MiB.
 const DEFAULT_QUEUE: usize = 1024;
 
 /// A server to be: settings, hooks, then `bind`.
@@ -254,8 +254,10 @@ impl<L: Listener<Request = Connection>, D: Dispatch> Builder<L, D> {
 /// What datagram servers have of their own.
 impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
     /// The longest datagram that is served, in bytes. Longer ones are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), never
-    /// cut, unless [`deliver_truncated`](Builder::deliver_truncated) asks for it. Default 65,535, which is all. Python's
-    /// `max_packet_size`, which is 8,192 and cuts.
+    /// cut, unless [`deliver_truncated`](Builder::deliver_truncated) asks for it. Default 65,535, which over UDP is
+    /// all; Unix datagrams may be longer, and up to 16 MiB can be allowed here, if the senders' and this system's buffers
+    /// ([`recv_buffer_size`](Builder::recv_buffer_size)) have room for such. The memory of a server is this, as far as a datagram fills it,
+    /// and as much again for each datagram under way. Python's `max_packet_size`, which is 8,192 and cuts.
     pub fn max_packet_size(mut self, bytes: usize) -> Self {
         self.stream.datagrams.max_packet_size = bytes;
         self
@@ -304,7 +306,7 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
 
 impl<L: Listener<Request = Datagram>> Builder<L, Threading> {
     /// How many datagrams may wait for a thread when all of `max_connections` are busy. Default 1,024; zero leaves them in the system's
-    /// buffer. More are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), or with [`Overload::Reject`] answered with its
+    /// buffer. In the worst case the memory is this times `max_packet_size`. More are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), or with [`Overload::Reject`] answered with its
     /// words and counted as rejected. [`handle_request`](super::Server::handle_request) has no use for a queue and leaves them in the system's buffer.
     pub fn queue(mut self, datagrams: usize) -> Self {
         self.queue = datagrams;
