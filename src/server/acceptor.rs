@@ -321,8 +321,9 @@ impl<S: Source> Acceptor<S> {
         }
         match error {
             AcceptError::Retry(error) if self.back_off.retry() => {
-                let line = format_args!("lost a request on {}: {error}", control.address);
-                self.losses.log(log::Level::Warn, line);
+                // A datagram socket tells what became of earlier answers where it is asked for a request.
+                let lost = if S::Request::QUEUED { "a request, or an earlier answer," } else { "a request" };
+                self.losses.log(log::Level::Warn, format_args!("lost {lost} on {}: {error}", control.address));
                 Step::Lost(error)
             }
             AcceptError::Fatal(error) => Step::Fatal(error),

@@ -114,7 +114,8 @@ impl<L: Listener, D> Builder<L, D> {
     /// How long a stop waits for the requests under way before it shuts their sockets down under them. Default 10 s; zero
     /// cuts at once; `None` waits for ever, as Python does. A request whose handler has returned may still be at its close,
     /// which takes up to a second while the client keeps its side open; a shorter timeout cuts that too. On event loops idle
-    /// connections do not wait for it: see [`Protocol::shutting_down`](crate::Protocol::shutting_down).
+    /// connections do not wait for it: see [`Protocol::shutting_down`](crate::Protocol::shutting_down). Datagrams have no sockets of their
+    /// own: there [`reply`](Datagram::reply) fails from then on.
     pub fn drain_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.drain_timeout = timeout.into();
         self
@@ -306,7 +307,8 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
 
 impl<L: Listener<Request = Datagram>> Builder<L, Threading> {
     /// How many datagrams may wait for a thread when all of `max_connections` are busy. Default 1,024; zero leaves them in the system's
-    /// buffer. In the worst case the memory is this times `max_packet_size`. More are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), or with [`Overload::Reject`] answered with its
+    /// buffer. In the worst case the memory is this times `max_packet_size`. At a stop, who waits here is given the places that are free, and
+    /// the rest are dropped and counted. More are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), or with [`Overload::Reject`] answered with its
     /// words and counted as rejected. [`handle_request`](super::Server::handle_request) has no use for a queue and leaves them in the system's buffer.
     pub fn queue(mut self, datagrams: usize) -> Self {
         self.queue = datagrams;

@@ -2,17 +2,19 @@
 //! (where requests come from) and a [`Dispatch`] strategy (who runs the handler).
 //!
 //! ```text
-//!                    Sequential          Threading
-//! tcp::TcpListener   TcpServer           ThreadingTcpServer
-//! unix::UnixListener UnixStreamServer    ThreadingUnixStreamServer
+//!                            Sequential          Threading
+//! tcp::TcpListener           TcpServer           ThreadingTcpServer
+//! unix::UnixListener         UnixStreamServer    ThreadingUnixStreamServer
+//! udp::UdpListener           UdpServer           ThreadingUdpServer
+//! unix::UnixDatagramListener UnixDatagramServer  ThreadingUnixDatagramServer
 //! ```
 //!
 //! # The life of a request
-//! 1. The listener accepts it, if a place is free; otherwise [`Overload`] decides.
+//! 1. The listener accepts it, if a place is free; otherwise [`Overload`] decides. Before threads, datagrams have a queue.
 //! 2. The dispatch strategy finds a thread for it. There the listener's [preparation](Prepare) runs, if it has one, then
 //!    `verify_request`, then the limit per address.
 //! 3. A clone of the handler runs: `setup`, `handle`, `finish`.
-//! 4. It is closed cleanly (see [`Connection::close`](crate::Connection::close)) and gives its place back.
+//! 4. It is closed cleanly (see [`Connection::close`](crate::Connection::close)), if it is a connection, and gives its place back.
 //!
 //! Whatever fails on the way is counted, given to `handle_error` once, and harms no other request.
 //!
