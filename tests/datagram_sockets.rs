@@ -224,6 +224,15 @@ fn the_receive_buffer_is_what_the_builder_says() {
     assert!(default > set, "{default}");
 }
 
+#[test]
+fn the_send_buffer_is_what_the_builder_says() {
+    let _watchdog = watchdog();
+    let default = seen_by_a_handler(UdpServer::builder(), |socket| socket.send_buffer_size());
+    let set = seen_by_a_handler(UdpServer::builder().send_buffer_size(16 * 1024), |socket| socket.send_buffer_size());
+    assert!((16 * 1024..=32 * 1024).contains(&set), "{set}");
+    assert!(default > set, "{default}");
+}
+
 /// U11: with SO_REUSEADDR a second socket could bind the port and take the datagrams.
 #[test]
 fn nobody_else_can_bind_the_port() {

@@ -24,12 +24,15 @@ pub struct Stats {
     pub handler_errors: u64,
     /// Panics caught, in handlers and in hooks.
     pub panics: u64,
-    /// Failed accepts, whatever the reason.
+    /// Failed accepts, whatever the reason. On a datagram server, errors that the system told instead of a datagram, such as that nobody was
+    /// bound where an earlier answer went.
     pub accept_errors: u64,
     /// Requests dropped because no thread could be started for them, or no event loop could take them in.
     pub spawn_failures: u64,
-    /// Datagrams dropped: longer than `max_packet_size`, from port 0, or not sent because too many waited, the system refused, or the socket was
-    /// closed.
+    /// Datagrams dropped. Of those that came: longer than `max_packet_size`; more than `queue` holds; received, but without a place when the
+    /// server stopped; from port 0, which is forged; too short for an id, under [`Identified`](crate::udp::Identified). Of those that an event
+    /// loop was to send: more than may wait, refused by the system, or left when the socket was closed. What the system itself drops, in a full
+    /// receive buffer, is not known here.
     pub dropped: u64,
 }
 

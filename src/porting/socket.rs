@@ -88,7 +88,7 @@
 //! | `TCP_NODELAY` | [`Builder::nodelay`], [`Connection::set_nodelay`]; on |
 //! | `SO_KEEPALIVE`, `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT` | [`Keepalive`](crate::Keepalive) with [`Builder::keepalive`], [`Connection::set_keepalive`] |
 //! | `SO_LINGER` | [`Connection::set_linger`]; for a reset [`Connection::abort`] |
-//! | `SO_RCVBUF`, `SO_SNDBUF` | [`Connection::set_recv_buffer_size`], [`Connection::set_send_buffer_size`]; of datagram servers [`Builder::recv_buffer_size`] |
+//! | `SO_RCVBUF`, `SO_SNDBUF` | [`Connection::set_recv_buffer_size`], [`Connection::set_send_buffer_size`]; of datagram servers [`Builder::recv_buffer_size`], [`Builder::send_buffer_size`] |
 //! | `SO_BROADCAST` | [`Builder::broadcast`] |
 //! | `IP_ADD_MEMBERSHIP`, `IPV6_JOIN_GROUP` | [`Builder::multicast`], [`Server::join_multicast`] |
 //! | `SO_ERROR` after a non-blocking connect | [`tcp::connect_outcome`] |

@@ -62,7 +62,7 @@
 //! | `allow_reuse_address` | [`Builder::reuse_address`] | on, Python's off. UDP servers have none: two could share the port |
 //! | `allow_reuse_port` | [`Builder::reuse_port`] | |
 //! | `timeout` (of the server) | [`Builder::timeout`] | for `handle_request` alone, as in Python |
-//! | `max_packet_size` | [`Builder::max_packet_size`] | 65,535, Python's 8,192; longer datagrams are dropped and counted, not cut. With [`deliver_truncated`](Builder::deliver_truncated) they are cut and say so |
+//! | `max_packet_size` | [`Builder::max_packet_size`] | 65,535, which on a Unix socket can be more, Python's 8,192; longer datagrams are dropped and counted, not cut. With [`deliver_truncated`](Builder::deliver_truncated) they are cut and say so |
 //! | attributes of your own, `self.server.members` | a field of the handler: an [`Arc`](std::sync::Arc), where it changes with a [`Mutex`](std::sync::Mutex) | |
 //!
 //! # Mix-ins
@@ -110,7 +110,7 @@
 //! |---|---|---|
 //! | `packet`, `request[0]` | [`Datagram::data`] | |
 //! | `socket`, `request[1]` | [`Datagram::socket`] for its options; to answer, [`Datagram::reply`] | |
-//! | `socket.sendto(data, self.client_address)` | [`Datagram::reply`] | as often as you like; waits 100 ms for room at most ([`reply_timeout`](Builder::reply_timeout)) |
+//! | `socket.sendto(data, self.client_address)` | [`Datagram::reply`] | as often as you like; waits for room 1 ms at most over UDP, 100 ms on a Unix socket ([`reply_timeout`](Builder::reply_timeout)) |
 //! | `self.request[1].sendto(data, other_peer)`, from the server's port to somebody else | [`Datagram::socket`] and its [`send_to`](socket2::Socket::send_to) | [below](#a-datagram-to-somebody-else). Never waits: kind [`WouldBlock`](io::ErrorKind::WouldBlock) where there is no room; [`answer_limit`](Builder::answer_limit) does not count it |
 //! | `rfile` | the [`Datagram`] itself, which is [`Read`] and [`BufRead`] | |
 //! | `wfile` | a `Vec<u8>` of your own, then one [`Datagram::reply`] in `finish`: see [below](#a-datagramrequesthandler) | Python sends what is in it at the end, if need be an empty datagram, after an exception too |

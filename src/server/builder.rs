@@ -111,7 +111,8 @@ impl<L: Listener, D> Builder<L, D> {
     /// How long a stop waits for the requests under way before it shuts their sockets down under them. Default 10 s; zero
     /// cuts at once; `None` waits for ever, as Python does. A request whose handler has returned may still be at its close,
     /// which takes up to a second while the client keeps its side open; a shorter timeout cuts that too. On event loops idle
-    /// connections do not wait for it: see [`Protocol::shutting_down`](crate::Protocol::shutting_down).
+    /// connections do not wait for it: see [`Protocol::shutting_down`](crate::Protocol::shutting_down). Datagrams have no sockets of their
+    /// own: there [`reply`](Datagram::reply) fails from then on.
     pub fn drain_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.drain_timeout = timeout.into();
         self
@@ -251,8 +252,10 @@ impl<L: Listener<Request = Connection>, D: Dispatch> Builder<L, D> {
 /// What datagram servers have of their own.
 impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
     /// The longest datagram that is served, in bytes. Longer ones are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), never
-    /// cut, unless [`deliver_truncated`](Builder::deliver_truncated) asks for it. Default 65,535, which is all. Python's
-    /// `max_packet_size`, which is 8,192 and cuts.
+    /// cut, unless [`deliver_truncated`](Builder::deliver_truncated) asks for it. Default 65,535, which over UDP is
+    /// all; Unix datagrams may be longer, and up to 16 MiB can be allowed here, if the senders' and this system's buffers
+    /// ([`recv_buffer_size`](Builder::recv_buffer_size)) have room for such. The memory of a server is this, as far as a datagram fills it,
+    /// and as much again for each datagram under way. Python's `max_packet_size`, which is 8,192 and cuts.
     pub fn max_packet_size(mut self, bytes: usize) -> Self {
         self.stream.datagrams.max_packet_size = bytes;
         self
@@ -275,10 +278,14 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
         self
     }
 
-    /// How long a [`reply`](Datagram::reply) waits for room: in the system's buffer, or on a Unix socket in the receiver's queue. Default
-    /// 100 ms, because one who does not read his answers would otherwise hold up a server that serves one at a time; zero tries once.
+    /// How long a [`reply`](Datagram::reply) waits for room: in the system's buffer, or on a Unix socket in the receiver's queue. Zero tries once.
+    ///
+    /// Default: 100 ms on Unix sockets, where one who does not read his answers would otherwise hold up a server that serves one at a time.
+    /// Over UDP 1 ms: what does not have room by then has none for seconds, because what was sent to a host that does not answer for its
+    /// address fills the buffer, and a longer wait would hold up everybody else. A larger
+    /// [`send_buffer_size`](Builder::send_buffer_size) has room for more of that.
     pub fn reply_timeout(mut self, timeout: Duration) -> Self {
-        self.stream.datagrams.reply_timeout = timeout;
+        self.stream.datagrams.reply_timeout = Some(timeout);
         self
     }
 
@@ -292,13 +299,21 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
         self.options.recv_buffer_size = Some(bytes);
         self
     }
+
+    /// The system's send buffer (SO_SNDBUF), in bytes: how much may be on its way, which on a Unix socket is what has not been read. Default:
+    /// the system's, on Linux 208 KiB; the most is `net.core.wmem_max`.
+    pub fn send_buffer_size(mut self, bytes: usize) -> Self {
+        self.options.send_buffer_size = Some(bytes);
+        self
+    }
 }
 
 impl<L: Listener<Request = Datagram>> Builder<L, Threading> {
     /// How many datagrams may wait for a thread when all of `max_connections` are busy. Default 1,024 over UDP; zero, the default on a Unix
-    /// socket, leaves them in the system's buffer. More are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), or with
-    /// [`Overload::Reject`] answered with its words and counted as rejected. [`handle_request`](super::Server::handle_request) has no use
-    /// for a queue and leaves them in the system's buffer.
+    /// socket, leaves them in the system's buffer. In the worst case the memory is this times `max_packet_size`. At a stop, who waits here is
+    /// given the places that are free, and the rest are dropped and counted. More are dropped and counted in
+    /// [`Stats::dropped`](crate::Stats::dropped), or with [`Overload::Reject`] answered with its words and counted as rejected.
+    /// [`handle_request`](super::Server::handle_request) has no use for a queue and leaves them in the system's buffer.
     ///
     /// Over UDP what the system's buffer cannot hold is lost, so a longer queue loses less. A Unix socket whose buffer is full makes whoever
     /// sends to it wait (on Linux; elsewhere the sending fails), so there a queue turns waiting into loss: with one, a sender is never held

@@ -1,6 +1,8 @@
 //! From settings to a server.
 
+use std::any::TypeId;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::acceptor::Acceptor;
@@ -14,7 +16,7 @@ use super::service::{erase, Service};
 use super::service_actions::ServiceActions;
 use super::{Server, State, LISTENER};
 use crate::address::Address;
-use crate::connection::{not_zero, RequestContext, MOST_PACKET_SIZE};
+use crate::connection::{not_zero, RequestContext, MOST_PACKET_SIZE, MOST_PACKET_SIZE_UNIX};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::handler::Handler;
@@ -56,8 +58,13 @@ impl<L: Listener, D> Builder<L, D> {
                 return Err(invalid("overload", value, "4 KiB are the most"));
             }
         }
-        if self.stream.datagrams.max_packet_size > MOST_PACKET_SIZE {
-            let reason = "no datagram has more than 65,535 bytes";
+        // What has an IP address is UDP.
+        let (most, reason) = if TypeId::of::<L::Addr>() == TypeId::of::<SocketAddr>() {
+            (MOST_PACKET_SIZE, "no UDP datagram has more than 65,535 bytes")
+        } else {
+            (MOST_PACKET_SIZE_UNIX, "16 MiB are the most")
+        };
+        if self.stream.datagrams.max_packet_size > most {
             return Err(invalid("max_packet_size", self.stream.datagrams.max_packet_size, reason));
         }
         if !(1..=MOST_RECEIVE_BATCH).contains(&self.stream.datagrams.receive_batch) {

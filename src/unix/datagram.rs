@@ -65,6 +65,9 @@ impl UnixDatagramListener {
             if let Some(bytes) = options.recv_buffer_size {
                 socket.set_recv_buffer_size(bytes)?;
             }
+            if let Some(bytes) = options.send_buffer_size {
+                socket.set_send_buffer_size(bytes)?;
+            }
             socket.set_nonblocking(true)?;
             UnixDatagramListener::new(socket.into(), path)
         })
@@ -103,7 +106,7 @@ impl Listener for UnixDatagramListener {
     }
 
     fn accept(&mut self, context: &RequestContext) -> Result<Datagram, AcceptError> {
-        Ok(self.receiver.receive(context)?)
+        self.receiver.receive(context)
     }
 }
 
