@@ -153,7 +153,7 @@ fn a_group_of_the_builders_is_joined_before_the_first_datagram() {
     };
     assert_eq!(server.join_multicast(GROUP.into()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     let error = UdpServer::builder().multicast(Ipv4Addr::LOCALHOST.into()).bind("0.0.0.0:0", echo()).map(drop);
-    assert!(matches!(error, Err(Error::Bind { .. })), "{error:?}");
+    assert!(matches!(error, Err(Error::InvalidSetting { setting: "multicast", .. })), "{error:?}");
 }
 
 #[test]

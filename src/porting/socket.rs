@@ -64,7 +64,8 @@
 //! | `shutdown(SHUT_WR)`, `SHUT_RD`, `SHUT_RDWR` | [`Connection::shutdown`]; from another thread [`ConnectionWriter::shutdown`](crate::ConnectionWriter::shutdown) | |
 //! | `close()`, `with` | [`Connection::close`], which sees to the last bytes; dropping closes at once | a server calls it for you |
 //! | `dup()` | [`Connection::writer`] for other threads; else `try_clone` of [`Connection::socket`] | |
-//! | `detach()`, `fileno()` | [`Connection::socket`], and `as_raw_fd` of it | |
+//! | `fileno()` | [`Connection::socket`], and `as_raw_fd` of it | lent: an owner made of it would close it a second time |
+//! | `detach()` | none: a connection keeps its socket | |
 //! | `getpeername()`, `getsockname()` | [`Connection::peer_addr`], [`Connection::local_addr`] | |
 //! | `family`, `type`, `proto`, `getsockopt`, `ioctl` | [`Connection::socket`], as far as [`socket2`] has it | |
 //! | `get_inheritable()`, `set_inheritable(…)` | none: not inherited, Python's default too | |
