@@ -81,8 +81,8 @@ pub enum Error {
         after: Duration,
     },
 
-    /// The server's stop cut this connection: its drain deadline had passed. Kind: [`std::io::ErrorKind::ConnectionAborted`].
-    #[error("connection with {address} cut: the server is shutting down and the drain deadline has passed")]
+    /// The server's stop cut this connection, or this datagram's answers: its drain deadline had passed. Kind: [`std::io::ErrorKind::ConnectionAborted`].
+    #[error("{address} cut off: the server is shutting down and the drain deadline has passed")]
     Cut {
         /// The peer.
         address: String,

@@ -32,7 +32,7 @@
 //! |---|---|---|---|---|
 //! | TCP | [`TcpServer`] | [`ThreadingTcpServer`] | `CoroutineTcpServer` | [`ReactorTcpServer`] |
 //! | Unix socket | `UnixStreamServer` | `ThreadingUnixStreamServer` | `CoroutineUnixServer` | `ReactorUnixServer` |
-//! | UDP | [`UdpServer`] | [`ThreadingUdpServer`] | | [`ReactorUdp`](reactor::ReactorUdp) |
+//! | UDP | [`UdpServer`] | [`ThreadingUdpServer`] | | [`ReactorUdp`] |
 //! | Unix datagram socket | `UnixDatagramServer` | `ThreadingUnixDatagramServer` | | |
 //!
 //! The same handler serves on all stream servers of the first three columns: a [`Connection`] is one type, whatever lies
@@ -92,6 +92,9 @@
 //! | what may wait to be sent to a peer of an event-driven server | 1 MiB, paused above 64 KiB | [`write_buffer_hard_limit`](server::Builder::write_buffer_hard_limit), [`write_buffer_limits`](server::Builder::write_buffer_limits) |
 //! | requests of one address at once | none | [`max_per_address`](server::Builder::max_per_address) |
 //! | requests under way at a stop | 10 s, then their sockets are shut down | [`drain_timeout`](server::Builder::drain_timeout) |
+//! | a datagram | 65,535 bytes, which is all; where less is allowed, longer ones are dropped and counted | [`max_packet_size`](server::Builder::max_packet_size) |
+//! | datagrams that wait for a thread | over UDP 1,024, then they are dropped and counted; on a Unix socket none, and the sender waits | [`queue`](server::Builder::queue) |
+//! | an answer to a datagram that finds no room | waits for 100 ms | [`reply_timeout`](server::Builder::reply_timeout) |
 //! | a request over UDP | 5 s, in which it is sent up to four times | [`UdpClient`] |
 //!
 //! # Stopping
@@ -165,7 +168,9 @@ pub use error::{Error, Phase, Result};
 pub use handler::{handler_fn, Handler, HandlerFn, HandlerResult};
 #[cfg(unix)]
 pub use reactor::ReactorUnixServer;
-pub use reactor::{Protocol, ReactorTcpServer, Transport, TransportHandle};
+pub use reactor::{
+    DatagramProtocol, DatagramTransport, Protocol, ReactorTcpServer, ReactorUdp, Transport, TransportHandle,
+};
 pub use server::{Cause, Failure, Handled, Overload, Running, Server, Stage};
 pub use stream::{Stream, Wait};
 // Their types are part of this crate's interface.

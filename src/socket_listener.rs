@@ -1,4 +1,5 @@
-//! What TCP and Unix listeners have in common.
+//! What the listeners of all sockets have in common: how they are bound, and of TCP and Unix stream sockets how they listen and accept.
+//! (A UDP or Unix datagram socket is bound in the same way, and then receives.)
 
 use std::io;
 use std::net::IpAddr;
@@ -30,6 +31,7 @@ pub(crate) struct BindOptions {
     pub(crate) multicast: Vec<IpAddr>,
     /// Datagram sockets.
     pub(crate) recv_buffer_size: Option<usize>,
+    pub(crate) send_buffer_size: Option<usize>,
     /// Unix sockets.
     pub(crate) mode: u32,
     pub(crate) remove_stale: bool,
@@ -45,6 +47,7 @@ impl Default for BindOptions {
             broadcast: false,
             multicast: Vec::new(),
             recv_buffer_size: None,
+            send_buffer_size: None,
             mode: 0o600,
             remove_stale: false,
         }

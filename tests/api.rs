@@ -16,9 +16,10 @@ use std::time::Duration;
 use common::{watchdog, LONG};
 use socketserver::server::{Builder, Cause, Job, Listener, Notifier, Refused, Sequential, Threading};
 use socketserver::{
-    handler_fn, tcp, Address, Connection, ConnectionWriter, Error, Failure, Handled, Handler, HandlerFn, HandlerResult,
-    Keepalive, Overload, Phase, RequestContext, Result, Running, Server, ServerHandle, ShutdownReport, Stage, Stats,
-    Stream, TcpServer, ThreadingTcpServer, Wait,
+    handler_fn, tcp, Address, Connection, ConnectionWriter, DatagramProtocol, DatagramTransport, Error, Failure,
+    Handled, Handler, HandlerFn, HandlerResult, Keepalive, Overload, Phase, ReactorUdp, RequestContext, Result,
+    Running, Server, ServerHandle, ShutdownReport, Stage, Stats, Stream, TcpServer, ThreadingTcpServer, UdpClient,
+    Wait,
 };
 
 fn call(address: SocketAddr, text: &str) -> String {
@@ -386,6 +387,23 @@ fn types_are_what_threads_and_programs_need() {
     }
     assert!(boxed().unwrap_err().downcast_ref::<Error>().is_some());
     assert!(Error::of(&inner().unwrap_err()).is_some());
+}
+
+/// As those of TCP and Unix sockets are.
+#[test]
+fn callbacks_for_datagrams_are_at_the_root() {
+    struct EchoDatagrams;
+
+    impl DatagramProtocol for EchoDatagrams {
+        fn datagram_received(&mut self, transport: &mut DatagramTransport, data: &[u8], peer: SocketAddr) {
+            let _ = transport.send_to(data, peer);
+        }
+    }
+
+    let _watchdog = watchdog();
+    let running = ReactorUdp::bind("127.0.0.1:0", EchoDatagrams).unwrap().spawn().unwrap();
+    assert_eq!(UdpClient::connect(running.local_addr()).unwrap().request(b"x").unwrap(), b"x");
+    running.stop().unwrap();
 }
 
 /// `Debug` of what runs must not wait for it.

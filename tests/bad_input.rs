@@ -7,13 +7,14 @@ mod common;
 
 use std::fmt::Debug;
 use std::io::{self, BufRead, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::time::Duration;
 
 use common::{echo, failures, pair, read_byte, receive, watchdog, BuilderOf, ComposedKind, Served, StreamKind};
 use socketserver::framing::LengthPrefix;
 use socketserver::{
-    handler_fn, Connection, Error, Keepalive, Overload, TcpServer, ThreadingTcpServer, UnixStreamServer,
+    handler_fn, Connection, Datagram, Error, Keepalive, Overload, TcpServer, ThreadingTcpServer, UdpServer,
+    UnixStreamServer,
 };
 
 every_stream_kind! {
@@ -318,6 +319,11 @@ fn settings_that_cannot_be_are_refused() {
         let error = builder.bind("127.0.0.1:0", echo()).unwrap_err();
         assert!(matches!(&error, Error::InvalidSetting { setting, .. } if *setting == name), "{error:?}");
         assert!(error.to_string().starts_with(&format!("{name} cannot be ")), "{error}");
+    }
+    for group in ["127.0.0.1", "0.0.0.0", "::1"].map(|group| group.parse::<IpAddr>().unwrap()) {
+        let (setting, text) = refused(UdpServer::builder().multicast(group).bind("127.0.0.1:0", echo::<Datagram>()));
+        assert_eq!(setting, "multicast");
+        assert!(text.contains(&format!("{group}: a group's address is in 224.0.0.0/4")), "{text}");
     }
     let folder = tempfile::tempdir().unwrap();
     // 660 in decimal is 0o1224.

@@ -13,6 +13,8 @@ use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
 use common::datagrams::{DatagramKind, Spot};
+#[cfg(target_os = "linux")]
+use common::BuilderOf;
 use common::{echo, eventually, held, receive, run, Kind, Reach, Served, LONG};
 use socketserver::server::Threading;
 use socketserver::udp::Identified;
@@ -152,6 +154,63 @@ fn one_who_does_not_read_his_answers_holds_nobody_up_for_long() {
         check(None);
         check(Some(Duration::ZERO));
         check(Some(Duration::from_millis(20)));
+    });
+}
+
+/// A server whose handler sends until it is told why it cannot, and tells for how long, again and again until it is cut or `most` times.
+#[cfg(target_os = "linux")]
+fn sending_in_vain(
+    builder: BuilderOf<socketserver::UnixDatagramServer>,
+    most: usize,
+) -> (Served<Spot>, std::sync::mpsc::Receiver<(Duration, io::ErrorKind)>) {
+    let (sender, outcomes) = channel();
+    let handler = handler_fn(move |request: &mut Datagram| {
+        let mut failures = 0;
+        while failures < most {
+            let started = Instant::now();
+            if let Err(error) = request.reply(b"x") {
+                failures += 1;
+                sender.send((started.elapsed(), error.kind()))?;
+            }
+        }
+        Ok(())
+    });
+    (socketserver::UnixDatagramServer::serve_as(builder, handler), outcomes)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_answer_waits_for_its_timeout_and_no_longer() {
+    run(|| {
+        const TIMEOUT: Duration = Duration::from_millis(20);
+        let builder = socketserver::UnixDatagramServer::builder().reply_timeout(TIMEOUT);
+        let (served, outcomes) = sending_in_vain(builder, 20);
+        let deaf = served.place.client();
+        deaf.send(b"flood me");
+        let waits: Vec<Duration> = (0..20).map(|_| receive(&outcomes).0).collect();
+        assert!(waits.iter().all(|wait| *wait >= TIMEOUT), "{waits:?}");
+        // Some on a busy machine, but not all.
+        assert!(waits.iter().any(|wait| *wait < TIMEOUT + TIMEOUT / 4), "{waits:?}");
+        served.stop();
+    });
+}
+
+/// So that the handler is not still running when the server has stopped.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_answer_that_waits_for_room_is_cut_at_the_drain_deadline() {
+    run(|| {
+        let builder = socketserver::UnixDatagramServer::builder().reply_timeout(LONG).drain_timeout(Duration::ZERO);
+        let (served, outcomes) = sending_in_vain(builder, 2);
+        let deaf = served.place.client();
+        deaf.send(b"flood me");
+        eventually("it begins", || served.handle.stats().active == 1);
+        let report = served.stop();
+        assert_eq!((report.drained, report.abandoned, report.still_running), (0, 1, 0));
+        // The one that waited, and all that follow.
+        for _ in 0..2 {
+            assert_eq!(receive(&outcomes).1, io::ErrorKind::ConnectionAborted);
+        }
     });
 }
 

@@ -9,7 +9,7 @@ mod common;
 use std::io::{self, Read};
 use std::net::UdpSocket;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::datagrams::{Client, DatagramKind};
 use common::{echo, eventually, receive, run, BuilderOf, Kind, Served};
@@ -141,6 +141,33 @@ fn one_request_at_a_time_serves_them_one_after_another() {
             }
             assert!(matches!(server.handle_request().unwrap(), Handled::TimedOut));
         }
+    });
+}
+
+/// Nor where mio stands on poll(2), and has to see that nothing is left before it waits for more.
+#[test]
+fn whoever_asks_again_and_again_is_not_kept_waiting() {
+    check(|batch| {
+        let served = UdpServer::serve_as(builder::<UdpServer>(batch), echo());
+        let client = served.place.client();
+        let started = Instant::now();
+        (0..50).for_each(|_| assert_eq!(client.ask(b"x"), b"x"));
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        served.stop();
+    });
+}
+
+/// What was known of the queue when the last request was taken is not what there is to take now.
+#[test]
+fn a_single_look_finds_what_has_come_since() {
+    check(|batch| {
+        let (mut server, spot) = <UdpServer as Kind>::bind(builder::<UdpServer>(batch).timeout(Duration::ZERO), echo());
+        let client = spot.client();
+        for _ in 0..10 {
+            client.send(b"x");
+            assert!(matches!(server.handle_request().unwrap(), Handled::Served));
+        }
+        assert!(matches!(server.handle_request().unwrap(), Handled::TimedOut));
     });
 }
 

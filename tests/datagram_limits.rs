@@ -211,7 +211,9 @@ fn a_setting_that_cannot_be_is_named<K: DatagramKind>() {
         assert!(matches!(&error, Error::InvalidSetting { setting, .. } if *setting == expected), "{error:?}");
         assert!(error.to_string().starts_with(expected), "{error}");
     }
-    check::<K>(K::builder().max_packet_size(65_536), "max_packet_size");
+    let most = if K::is_udp() { 65_535 } else { 16 * 1024 * 1024 };
+    check::<K>(K::builder().max_packet_size(most + 1), "max_packet_size");
+    let _server = K::bind(K::builder().max_packet_size(most), echo());
     check::<K>(K::builder().max_packet_size(usize::MAX), "max_packet_size");
     check::<K>(K::builder().max_connections(0), "max_connections");
     check::<K>(K::builder().max_per_address(0), "max_per_address");
@@ -374,9 +376,9 @@ fn a_rejected_client_is_told_when_the_queue_is_full<K: DatagramKind<Dispatch = T
 }
 
 /// Also where nothing comes after them.
-fn whoever_waits_beside_rejected_ones_is_served<K: DatagramKind>() {
+fn whoever_waits_beside_rejected_ones_is_served<K: DatagramKind<Dispatch = Threading>>() {
     let (handler, release) = held();
-    let served = K::serve_as(K::builder().max_connections(1).overload(Overload::Reject(FAREWELL)), handler);
+    let served = K::serve_as(K::builder().max_connections(1).queue(1).overload(Overload::Reject(FAREWELL)), handler);
     let (first, second) = (served.place.client(), served.place.client());
     first.begin();
     second.send(b"hello");
@@ -491,5 +493,30 @@ fn a_sequential_server_rejects_nobody() {
     let served = Served::new((server, spot));
     (0..8u8).for_each(|number| assert_eq!(client.receive(), [number]));
     assert_eq!(served.handle.stats().rejected, 0);
+    served.stop();
+}
+
+/// Which may be longer than a UDP datagram can be.
+#[test]
+#[cfg(target_os = "linux")] // where the system's buffers have room for such
+fn long_unix_datagrams_are_served_if_asked_for() {
+    use std::io::Read as _;
+
+    use socketserver::UnixDatagramServer;
+
+    let _watchdog = common::watchdog();
+    const LENGTH: usize = 100_000;
+    let served = UnixDatagramServer::serve(echo());
+    let client = served.place.client();
+    client.send(&[7; LENGTH]);
+    eventually("it is dropped by default", || served.handle.stats().dropped == 1);
+    served.stop();
+    let served = UnixDatagramServer::serve_as(UnixDatagramServer::builder().max_packet_size(LENGTH), echo());
+    let client = served.place.client();
+    client.send(&[7; LENGTH + 1]);
+    client.send(&[7; LENGTH]);
+    let mut answer = vec![0; LENGTH + 1];
+    assert_eq!((&client.0).read(&mut answer).unwrap(), LENGTH);
+    assert_eq!(served.handle.stats().dropped, 1);
     served.stop();
 }

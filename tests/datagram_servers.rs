@@ -264,3 +264,69 @@ fn an_answer_that_is_too_long_is_an_error_and_the_socket_goes_on() {
     common::run(check::<socketserver::UdpServer>);
     common::run(check::<socketserver::ThreadingUdpServer>);
 }
+
+/// Who sends to a full Unix socket waits. A queue before the threads would take in what finds no place, and drop it.
+#[test]
+#[cfg(target_os = "linux")] // elsewhere the sending fails
+fn every_datagram_that_a_unix_socket_has_taken_is_served() {
+    use std::os::unix::net::UnixDatagram;
+    use std::time::Duration;
+
+    use common::{Kind, LONG};
+    use socketserver::ThreadingUnixDatagramServer;
+
+    const SENT: u64 = 3000;
+    common::run(|| {
+        let (release, held) = channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let handler = handler_fn(move |_: &mut Datagram| {
+            let _ = held.lock().unwrap().recv_timeout(LONG);
+            Ok(())
+        });
+        let builder = ThreadingUnixDatagramServer::builder().max_connections(2);
+        let served = ThreadingUnixDatagramServer::serve_as(builder, handler);
+        let Spot::Unix(path, _) = &served.place else { panic!("{:?}", served.place) };
+        let client = UnixDatagram::unbound().unwrap();
+        client.connect(path).unwrap();
+        client.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+        let mut sent = 0;
+        let held_up = loop {
+            match client.send(b"x") {
+                Ok(_) => sent += 1,
+                Err(error) => break error,
+            }
+            assert!(sent < SENT, "the sender was never held up");
+        };
+        assert_eq!(held_up.kind(), io::ErrorKind::WouldBlock);
+        drop(release);
+        client.set_write_timeout(Some(LONG)).unwrap();
+        (sent..SENT).for_each(|_| assert_eq!(client.send(b"x").unwrap(), 1));
+        served.expect_accepted(SENT);
+        let stats = served.handle.stats();
+        assert_eq!((stats.dropped, stats.rejected), (0, 0));
+        served.stop();
+    });
+}
+
+/// Over UDP what the system's buffer cannot hold is lost in any case.
+#[test]
+fn a_udp_server_keeps_1024_datagrams_that_wait_for_a_thread() {
+    use common::Kind;
+    use socketserver::ThreadingUdpServer;
+
+    common::run(|| {
+        let (handler, release) = held();
+        let served = ThreadingUdpServer::serve_as(ThreadingUdpServer::builder().max_connections(1), handler);
+        let client = served.place.client();
+        let mut sent = 0;
+        while served.handle.stats().dropped == 0 {
+            client.send(b"x");
+            sent += 1;
+            assert!(sent < 100_000, "the queue has no end");
+        }
+        drop(release);
+        // One more, which was being served; and what the system still had.
+        eventually("those that waited are served", || served.handle.stats().accepted > 1024);
+        served.stop();
+    });
+}

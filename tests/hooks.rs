@@ -8,7 +8,7 @@ mod common;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use common::{
@@ -23,6 +23,7 @@ every_kind! {
     a_panic_in_verify_request_counts_as_a_no
     a_panic_in_handle_error_harms_nobody
     a_failure_says_the_stage_the_peer_and_the_cause
+    without_a_hook_a_panic_is_logged_beside_an_error
     service_actions_run_at_their_interval
     a_panic_in_service_actions_harms_nobody
     service_actions_can_shut_the_server_down
@@ -91,6 +92,50 @@ fn a_failure_says_the_stage_the_peer_and_the_cause<K: Kind>() {
     let client = served.place.call(b"half");
     let expected = (Stage::Handle, Some(client.address()), Some(io::ErrorKind::UnexpectedEof), true);
     assert_eq!(receive(&told), expected);
+    served.stop();
+}
+
+/// What is said in the log, with the target it is said to.
+struct Lines(Mutex<Vec<String>>);
+
+static LINES: Lines = Lines(Mutex::new(Vec::new()));
+
+impl log::Log for Lines {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0.lock().unwrap().push(format!("{} {} {}", record.target(), record.level(), record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+/// Recurring trouble is a line a second, but one kind of it does not hide another.
+fn without_a_hook_a_panic_is_logged_beside_an_error<K: Kind>() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&LINES).unwrap();
+        log::set_max_level(log::LevelFilter::Warn);
+    });
+    // Other tests' lines are in the log too, and clients' addresses come again.
+    let kind = std::any::type_name::<K>();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let handler = move |_: &mut K::Request| match requests.fetch_add(1, Ordering::SeqCst) {
+        0 => Err(format!("an error of {kind}").into()),
+        _ => panic!("a panic of {kind}"),
+    };
+    let served = K::serve(handler_fn(handler));
+    let clients = [1, 2].map(|count| {
+        let client = served.place.call(b"");
+        served.expect_accepted(count);
+        client
+    });
+    let lines: Vec<String> = LINES.0.lock().unwrap().iter().filter(|line| line.ends_with(kind)).cloned().collect();
+    let expected = [("failed: an error", 0), ("panicked: a panic", 1)]
+        .map(|(what, client)| format!("socketserver WARN handle of {} {what} of {kind}", clients[client].address()));
+    assert_eq!(lines, expected);
     served.stop();
 }
 

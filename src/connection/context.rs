@@ -18,12 +18,12 @@ pub(crate) const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// ceiling of 1,024 connections, none of whose peers reads, this is 256 MiB.
 pub(crate) const DEFAULT_WRITE_QUEUE: usize = 256 * 1024;
 
-/// So long an answer waits for room. The network's buffer has some again within microseconds. On a Unix socket it is the receiver's own, and one
-/// who does not read must not hold up a server that serves one at a time.
-const DEFAULT_REPLY_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// The longest datagram there is, headers and all, in bytes; nothing longer can come.
+/// The longest UDP datagram there is, headers and all, in bytes; nothing longer can come.
 pub(crate) const MOST_PACKET_SIZE: usize = 65_535;
+
+/// How long a Unix datagram may be at the most, in bytes. The system's own limit is its buffers' (208 KiB on Linux, unless it is set up for
+/// more); the server has a buffer of this size, and each datagram that waits or is served may be as much memory.
+pub(crate) const MOST_PACKET_SIZE_UNIX: usize = 16 * 1024 * 1024;
 
 /// What a listener needs to make a request: the server it belongs to and the settings it begins with. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -57,6 +57,11 @@ impl RequestContext {
         self.inner.control.datagram_dropped(why);
     }
 
+    /// Whether the server's stop has cut the requests that were under way.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.inner.control.gate.is_cut()
+    }
+
     pub(crate) fn settings(&self) -> &StreamSettings {
         &self.inner.settings
     }
@@ -86,8 +91,8 @@ pub(crate) struct DatagramSettings {
     pub(crate) deliver_truncated: bool,
     /// How many bytes may be answered to each that was asked.
     pub(crate) answer_limit: Option<usize>,
-    /// How long an answer waits for room.
-    pub(crate) reply_timeout: Duration,
+    /// How long an answer waits for room, if it is not for the socket's kind to say.
+    pub(crate) reply_timeout: Option<Duration>,
     /// How many are received by one system call, on Linux with the feature for it.
     pub(crate) receive_batch: usize,
 }
@@ -98,7 +103,7 @@ impl Default for DatagramSettings {
             max_packet_size: MOST_PACKET_SIZE,
             deliver_truncated: false,
             answer_limit: None,
-            reply_timeout: DEFAULT_REPLY_TIMEOUT,
+            reply_timeout: None,
             receive_batch: 1,
         }
     }

@@ -28,7 +28,9 @@ use crate::stream::Stream;
 
 pub(crate) use close::LINGER;
 pub use context::RequestContext;
-pub(crate) use context::{DatagramSettings, StreamSettings, DEFAULT_WRITE_TIMEOUT, MOST_PACKET_SIZE};
+pub(crate) use context::{
+    DatagramSettings, StreamSettings, DEFAULT_WRITE_TIMEOUT, MOST_PACKET_SIZE, MOST_PACKET_SIZE_UNIX,
+};
 use deadline::Deadline;
 use input::Input;
 pub use keepalive::Keepalive;

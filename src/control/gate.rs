@@ -150,6 +150,11 @@ impl<T: Clone, W: Wake> Gate<T, W> {
         self.stopping.load(Ordering::Acquire)
     }
 
+    /// Whether the deadline has passed and the requests that were left have been cut. Costs nothing while the server serves.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_stopping() && lock(&self.state).cut
+    }
+
     /// Stops the server. A later call can only bring the deadline forward.
     pub(crate) fn stop(&self, deadline: Option<Instant>) -> Stop {
         let mut state = lock(&self.state);

@@ -42,7 +42,7 @@ pub trait Cut: Send + Sync {
     fn force(&self) {}
 }
 
-/// What the gate keeps of a request; `None` where there is nothing to cut, as with a datagram.
+/// What the gate keeps of a request; `None` where there is nothing to cut, as with a datagram, which asks [`Gate::is_cut`] instead.
 pub(crate) type Target = Option<Weak<dyn Cut>>;
 
 /// Wakes the serving thread's poller, while there is one. It is a descriptor, which must not live on in handles that are kept.
@@ -194,6 +194,7 @@ impl Control {
             let abandoned = if self.block_on_close { still_running } else { 0 };
             if self.block_on_close {
                 self.cut_targets();
+                self.gate.set_deadline(Instant::now());
             }
             self.publish(ShutdownReport { drained: 0, abandoned, still_running });
         }

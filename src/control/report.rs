@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub struct ShutdownReport {
     /// Requests that were under way at the stop and ended by themselves within the drain timeout. One whose client has gone
-    /// is under way until its handler has noticed.
+    /// is under way until its handler has noticed; one whose client has had the answer, until its handler has returned.
     pub drained: usize,
     /// Requests that the drain deadline cut: their sockets were shut down under them.
     pub abandoned: usize,

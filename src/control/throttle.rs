@@ -7,6 +7,9 @@ use crate::sync::{lock, Mutex};
 /// How often the same trouble may be logged. A flood of failing requests must not become a flood of lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The log target of all such lines. By default it would be this module's path, which says nothing of where they come from.
+const TARGET: &str = "socketserver";
+
 /// Lets one log line a second through for a recurring trouble, and counts the others.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle(Mutex<State>);
@@ -39,13 +42,13 @@ impl Throttle {
 
     /// Logs a line, if it may be logged now, saying how many like it were held back.
     pub(crate) fn log(&self, level: log::Level, line: impl std::fmt::Display) {
-        if !log::log_enabled!(level) {
+        if !log::log_enabled!(target: TARGET, level) {
             return;
         }
         match self.pass() {
             None => {}
-            Some(0) => log::log!(level, "{line}"),
-            Some(more) => log::log!(level, "{line} (and {more} more like it)"),
+            Some(0) => log::log!(target: TARGET, level, "{line}"),
+            Some(more) => log::log!(target: TARGET, level, "{line} (and {more} more like it)"),
         }
     }
 }

@@ -55,16 +55,21 @@ impl Batch {
         // Made anew each time: it cannot be sent to another thread, and the system writes each address's length into it.
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(most, None);
         let mut slices: Vec<_> = self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
-        let waiting = &mut self.waiting;
-        socket.with(|socket| -> io::Result<()> {
-            let received = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
-            for one in received {
-                let sender = one.address.as_ref().and_then(socket_addr).ok_or(io::ErrorKind::InvalidData)?;
-                waiting.push_back((one.bytes, sender));
-            }
-            Ok(())
+        let (waiting, filled) = (&mut self.waiting, &mut self.filled);
+        *filled = 0;
+        // Where mio stands on poll(2), it has to see that nothing was left, to wait for more.
+        socket.with(|socket| {
+            socket.try_io(|| {
+                let descriptor = socket.as_raw_fd();
+                let received = recvmmsg(descriptor, &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+                for one in received {
+                    let sender = one.address.as_ref().and_then(socket_addr).ok_or(io::ErrorKind::InvalidData)?;
+                    waiting.push_back((one.bytes, sender));
+                    *filled += 1;
+                }
+                Ok(())
+            })
         })?;
-        self.filled = self.waiting.len();
         self.drained = EVENTS_REARM && self.filled < most;
         Ok(())
     }

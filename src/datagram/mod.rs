@@ -125,7 +125,8 @@ impl Datagram {
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] where it is longer than a datagram can be (65,507 bytes over IPv4), before anything is sent;
     /// [`io::ErrorKind::NotConnected`] where the sender has no address to answer to; [`io::ErrorKind::PermissionDenied`] where it
-    /// would go past the builder's `answer_limit`; [`io::ErrorKind::TimedOut`]; whatever the system says.
+    /// would go past the builder's `answer_limit`; [`io::ErrorKind::TimedOut`]; [`io::ErrorKind::ConnectionAborted`] once a stop has cut
+    /// the requests that were still under way at its deadline; whatever the system says.
     pub fn reply(&self, answer: &[u8]) -> io::Result<()> {
         if self.answer_prefix.is_empty() {
             return self.send(answer);
@@ -134,9 +135,9 @@ impl Datagram {
     }
 
     fn send(&self, answer: &[u8]) -> io::Result<()> {
-        let timeout = self.context.settings().datagrams.reply_timeout;
+        let timeout = self.context.settings().datagrams.reply_timeout.unwrap_or_else(|| self.socket.reply_timeout());
         self.answer_limit.charge(answer.len(), &self.peer)?;
-        let sent = self.socket.send(answer, &self.sender, timeout);
+        let sent = self.socket.send(answer, &self.sender, timeout, &self.context);
         if sent.is_err() {
             self.answer_limit.refund(answer.len());
         }

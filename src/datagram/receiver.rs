@@ -9,6 +9,7 @@ use super::batch::Batch;
 use super::socket::{DatagramSocket, Sender};
 use super::{AnswerLimit, Datagram};
 use crate::connection::{DatagramSettings, RequestContext};
+use crate::server::AcceptError;
 
 /// How many datagrams in a row are dropped before the server looks whether anything else is to be done.
 const DROPS_AT_ONCE: usize = 64;
@@ -34,7 +35,7 @@ impl Receiver {
     }
 
     /// Receives a datagram that is to be served.
-    pub(crate) fn receive(&mut self, context: &RequestContext) -> io::Result<Datagram> {
+    pub(crate) fn receive(&mut self, context: &RequestContext) -> Result<Datagram, AcceptError> {
         let DatagramSettings { max_packet_size, deliver_truncated, answer_limit, .. } = context.settings().datagrams;
         for _ in 0..DROPS_AT_ONCE {
             let (data, sender) = self.next(context)?;
@@ -52,7 +53,7 @@ impl Receiver {
             return Ok(Datagram::new(data, truncated, sender, &self.socket, context, limit));
         }
         // One more would do as well, but a stop wants to be looked for.
-        Err(io::ErrorKind::Interrupted.into())
+        Err(AcceptError::Again)
     }
 
     /// The next datagram, cut after the first byte that is too much.

@@ -12,12 +12,24 @@ use socket2::SockRef;
 
 use crate::address::Address;
 use crate::clock::after;
+use crate::connection::RequestContext;
 use crate::error::{Error, Phase, Result};
 use crate::sys::Shareable;
 
 /// The longest payload of a UDP datagram: 65,535 less the headers that count towards it (RFC 768, RFC 791, RFC 8200).
 const MOST_V4: usize = 65_507;
 const MOST_V6: usize = 65_527;
+
+/// So long an answer waits for room, unless the builder says otherwise.
+///
+/// The network has room again within microseconds, or else not for seconds: what is sent to a host that does not answer for its address
+/// lies in the buffer until the system gives up, and anybody can have answers sent to such hosts by requests that bear their addresses. So
+/// over UDP it is one more try.
+const REPLY_TIMEOUT_UDP: Duration = Duration::from_millis(1);
+/// On a Unix socket the room is in the receiver's queue, which may have some as soon as he gets to run; but one who does not read must not
+/// hold up a server that serves one at a time.
+#[cfg(unix)]
+const REPLY_TIMEOUT_UNIX: Duration = Duration::from_millis(100);
 
 /// How often room is looked for where the system takes no more: there is no event for it on a socket that others wait on, and on a Unix
 /// socket none at all for the receiver's queue.
@@ -76,23 +88,35 @@ impl DatagramSocket {
         }
     }
 
-    /// Sends a datagram, waiting so long for room.
-    pub(crate) fn send(&self, data: &[u8], to: &Sender, timeout: Duration) -> io::Result<()> {
+    /// How long an answer waits for room by default.
+    pub(crate) fn reply_timeout(&self) -> Duration {
+        match self {
+            DatagramSocket::Udp(_) => REPLY_TIMEOUT_UDP,
+            #[cfg(unix)]
+            DatagramSocket::Unix(_) => REPLY_TIMEOUT_UNIX,
+        }
+    }
+
+    /// Sends a datagram, waiting so long for room, or until the server's stop cuts its requests.
+    pub(crate) fn send(&self, data: &[u8], to: &Sender, timeout: Duration, context: &RequestContext) -> io::Result<()> {
         let mut retry = RETRY_MIN;
         let mut deadline = None;
         loop {
-            let sent = self.try_send(data, to);
-            match sent {
+            if context.is_cut() {
+                return Err(Error::Cut { address: to.address().to_string() }.into());
+            }
+            match self.try_send(data, to) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
             let now = Instant::now();
-            if *deadline.get_or_insert_with(|| after(now, timeout)) <= now {
+            let left = deadline.get_or_insert_with(|| after(now, timeout)).saturating_duration_since(now);
+            if left.is_zero() {
                 let address = to.address().to_string();
                 return Err(Error::Timeout { phase: Phase::Write, address, after: timeout }.into());
             }
-            std::thread::sleep(retry);
+            std::thread::sleep(retry.min(left));
             retry = (retry * 2).min(RETRY_MAX);
         }
     }

@@ -10,7 +10,7 @@ use crate::{Error, Phase, Result};
 /// The host's and the service's name of a socket address, each in digits where it has none. Python: `socket.getnameinfo`.
 ///
 /// `kind` says whether the port is TCP's or UDP's. `timeout` as with [`resolve`](fn@resolve). For the digits alone there is
-/// [`SocketAddr`]'s `to_string`.
+/// [`SocketAddr`]'s `to_string`. With the feature `dns-lookup`.
 ///
 /// # Errors
 /// [`Error::Resolve`] if the system's resolver fails or all look-up threads hang; [`Error::Timeout`] with [`Phase::Resolve`];
@@ -31,7 +31,7 @@ pub fn getnameinfo(
 /// The name of the host with this address. Python: `socket.gethostbyaddr`, without its lists of aliases and addresses.
 ///
 /// `timeout` as with [`resolve`](fn@resolve). Whoever owns the address decides what name it gets: it is no proof of
-/// anything until looking the name up leads back to the address.
+/// anything until looking the name up leads back to the address. With the feature `dns-lookup`.
 ///
 /// # Errors
 /// As [`getnameinfo`]; [`Error::Resolve`] also if the address has no name.
@@ -48,6 +48,8 @@ pub fn gethostbyaddr(address: impl Into<IpAddr>, timeout: impl Into<Option<Durat
 ///
 /// **It can stall for half a minute** where no name server answers, because a name is looked up twice. Nothing in this crate
 /// calls it by itself. `timeout` is for both look-ups together; `None` means none.
+///
+/// With the feature `dns-lookup`.
 ///
 /// # Errors
 /// [`Error::Timeout`] with [`Phase::Resolve`]; [`Error::InvalidAddress`] for text that can be no host;

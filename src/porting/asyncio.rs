@@ -63,7 +63,7 @@
 //! | `loop.create_datagram_endpoint` | [`ReactorUdp`](crate::reactor::ReactorUdp) | as a server |
 //! | `loop.create_connection`, `create_unix_connection` | none on the loop; [`tcp::connect`](crate::tcp::connect), or [`tcp::connect_nonblocking`](crate::tcp::connect_nonblocking) on a [`Selector`] | |
 //! | `Server.serve_forever()`, `loop.run_forever()`, `loop.run_until_complete`, `asyncio.run(main())` | [`serve_forever`](ReactorTcpServer::serve_forever) | returns a [`ShutdownReport`](crate::ShutdownReport) |
-//! | `Server.start_serving()`, `is_serving()` | [`spawn`](ReactorTcpServer::spawn), which serves on a thread of its own; [`ServerHandle::is_shutting_down`] | |
+//! | `Server.start_serving()`, `is_serving()` | [`spawn`](ReactorTcpServer::spawn), which serves on a thread of its own; [`ServerHandle::is_shutting_down`], its opposite | |
 //! | `loop.stop()`, `Server.close()`, `close_clients()` | [`ServerHandle::shutdown`] | clients have the drain timeout; asyncio's `close()` leaves them alone: [`drain_timeout(None)`](Builder::drain_timeout) and a `shutting_down` that does not close |
 //! | `Server.abort_clients()` | [`ServerHandle::shutdown_within`] with zero | |
 //! | `Server.wait_closed()` | [`Running::join`](crate::Running::join) | |

@@ -55,7 +55,7 @@
 //! | `recvfrom(n)`, `recvfrom_into(buffer)` | of a server, [`Datagram::data`] and [`Datagram::peer_addr`]; of a client, [`UdpClient::recv`] | never cut |
 //! | `send(data)` | [`Connection::write`], which may take a part | |
 //! | `sendall(data)` | [`Connection::write_all`] | after half a message later writes fail, rather than confuse the peer |
-//! | `sendto(data, address)` | of a server, [`Datagram::reply`]; of a client, [`UdpClient::send`] | to whomever you like: [`std::net::UdpSocket`], or [`DatagramTransport::send_to`](crate::reactor::DatagramTransport::send_to) |
+//! | `sendto(data, address)` | of a server, [`Datagram::reply`]; of a client, [`UdpClient::send`] | to whomever you like: [`std::net::UdpSocket`], or [`DatagramTransport::send_to`](crate::DatagramTransport::send_to); from a server's port, [`Datagram::socket`]: see [an example](super::socketserver#a-datagram-to-somebody-else) |
 //! | `sendto`, then `recvfrom` with a timeout | [`UdpClient::request`] | repeats within one deadline; no late or foreign answer is taken |
 //! | `recvmsg`, `recvmsg_into`, `sendmsg`, `sendmsg_afalg` | none | |
 //! | `sendfile(file)` | `std::io::copy(&mut file, &mut connection)` | through memory |
@@ -64,7 +64,8 @@
 //! | `shutdown(SHUT_WR)`, `SHUT_RD`, `SHUT_RDWR` | [`Connection::shutdown`]; from another thread [`ConnectionWriter::shutdown`](crate::ConnectionWriter::shutdown) | |
 //! | `close()`, `with` | [`Connection::close`], which sees to the last bytes; dropping closes at once | a server calls it for you |
 //! | `dup()` | [`Connection::writer`] for other threads; else `try_clone` of [`Connection::socket`] | |
-//! | `detach()`, `fileno()` | [`Connection::socket`], and `as_raw_fd` of it | |
+//! | `fileno()` | [`Connection::socket`], and `as_raw_fd` of it | lent: an owner made of it would close it a second time |
+//! | `detach()` | none: a connection keeps its socket | |
 //! | `getpeername()`, `getsockname()` | [`Connection::peer_addr`], [`Connection::local_addr`] | |
 //! | `family`, `type`, `proto`, `getsockopt`, `ioctl` | [`Connection::socket`], as far as [`socket2`] has it | |
 //! | `get_inheritable()`, `set_inheritable(…)` | none: not inherited, Python's default too | |
@@ -88,7 +89,7 @@
 //! | `TCP_NODELAY` | [`Builder::nodelay`], [`Connection::set_nodelay`]; on |
 //! | `SO_KEEPALIVE`, `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT` | [`Keepalive`](crate::Keepalive) with [`Builder::keepalive`], [`Connection::set_keepalive`] |
 //! | `SO_LINGER` | [`Connection::set_linger`]; for a reset [`Connection::abort`] |
-//! | `SO_RCVBUF`, `SO_SNDBUF` | [`Connection::set_recv_buffer_size`], [`Connection::set_send_buffer_size`]; of datagram servers [`Builder::recv_buffer_size`] |
+//! | `SO_RCVBUF`, `SO_SNDBUF` | [`Connection::set_recv_buffer_size`], [`Connection::set_send_buffer_size`]; of datagram servers [`Builder::recv_buffer_size`], [`Builder::send_buffer_size`] |
 //! | `SO_BROADCAST` | [`Builder::broadcast`] |
 //! | `IP_ADD_MEMBERSHIP`, `IPV6_JOIN_GROUP` | [`Builder::multicast`], [`Server::join_multicast`] |
 //! | `SO_ERROR` after a non-blocking connect | [`tcp::connect_outcome`] |

@@ -13,7 +13,7 @@
 //! | `UnixStreamServer` | [`UnixStreamServer`] | mode 0600; the path is unlinked at the stop, and one that a killed server left behind is removed if [`remove_stale`] says so |
 //! | `ThreadingUnixStreamServer` | [`ThreadingUnixStreamServer`] | |
 //! | `UnixDatagramServer` | [`UnixDatagramServer`] | a client that did not bind is an error of `reply`, which says so |
-//! | `ThreadingUnixDatagramServer` | [`ThreadingUnixDatagramServer`] | |
+//! | `ThreadingUnixDatagramServer` | [`ThreadingUnixDatagramServer`] | 1,024 threads at most; then datagrams stay in the socket and their senders wait, unless a [`queue`](Builder::queue) is set. The rest as above |
 //! | `ThreadingMixIn` | [`Threading`], which the `Threading…` servers have | see [below](#mix-ins) |
 //! | `ForkingMixIn`, `ForkingTCPServer`, `ForkingUDPServer`, `ForkingUnixStreamServer`, `ForkingUnixDatagramServer` | none | fork and threads do not mix; several processes share a port with [`reuse_port`](Builder::reuse_port) |
 //!
@@ -26,7 +26,7 @@
 //! | `TCPServer((host, port), Handler)` | `TcpServer::bind("host:port", handler)`, or [`builder`](Server::builder), settings, `bind` | a value, not a class: it is cloned for each request |
 //! | `bind_and_activate=False` | `from_listener` ([`TcpServer`](Server::from_listener), [`Builder`](Builder::from_listener)), `from_socket` ([`UdpServer`](Server::from_socket)) | for options that the builder does not have, make the socket with [`socket2`] first |
 //! | `serve_forever(poll_interval)` | [`Server::serve_forever`] | no polling; returns a [`ShutdownReport`](crate::ShutdownReport); on a thread of its own: [`Server::spawn`] |
-//! | `shutdown()` | [`ServerHandle::shutdown`], got from [`Server::handle`] or in a handler from [`Connection::server`] | returns at once; to wait, [`Running::stop`](crate::Running::stop) or [`Running::join`](crate::Running::join) |
+//! | `shutdown()` | [`ServerHandle::shutdown`], got from [`Server::handle`], in a handler from [`Connection::server`] or [`Datagram::server`] | returns at once; to wait, [`Running::stop`](crate::Running::stop) or [`Running::join`](crate::Running::join) |
 //! | `server_close()`, `with`, `__exit__` | dropping the server | what is under way gets the drain timeout; Python joins its threads without one |
 //! | `handle_request()` | [`Server::handle_request`] | says what happened: [`Handled`](crate::Handled) |
 //! | `fileno()` | none: the server waits by itself | for a loop of your own, [`tcp::listen`](crate::tcp::listen) on a [`Selector`](crate::reactor::Selector) |
@@ -37,6 +37,7 @@
 //! | Python | here | differences |
 //! |---|---|---|
 //! | `verify_request(request, client_address)` | [`Builder::verify_request`] | gets the address alone, and runs where the handler would; what has to read first is a [`Prepare`](crate::server::Prepare) or the handler |
+//! | `verify_request` that looks at the datagram, `request[0]` | the handler: look at [`Datagram::data`] first, and return `Ok(())` without a [`reply`](Datagram::reply) | it counts as accepted. As a step of its own, a handler that holds another and calls it or not, as [`Identified`](crate::udp::Identified) does |
 //! | `handle_error(request, client_address)` | [`Builder::handle_error`] | gets a [`Failure`](crate::Failure): stage, peer, error or panic; each once; the default logs, at most a line a second |
 //! | `handle_timeout()` | [`Builder::handle_timeout`] | |
 //! | `service_actions()` | [`Builder::service_actions`] | at an interval that you choose, not every half second |
@@ -61,13 +62,14 @@
 //! | `allow_reuse_address` | [`Builder::reuse_address`] | on, Python's off. UDP servers have none: two could share the port |
 //! | `allow_reuse_port` | [`Builder::reuse_port`] | |
 //! | `timeout` (of the server) | [`Builder::timeout`] | for `handle_request` alone, as in Python |
-//! | `max_packet_size` | [`Builder::max_packet_size`] | 65,535, Python's 8,192; longer datagrams are dropped and counted, not cut. With [`deliver_truncated`](Builder::deliver_truncated) they are cut and say so |
+//! | `max_packet_size` | [`Builder::max_packet_size`] | 65,535, which on a Unix socket can be more, Python's 8,192; longer datagrams are dropped and counted, not cut. With [`deliver_truncated`](Builder::deliver_truncated) they are cut and say so |
 //! | attributes of your own, `self.server.members` | a field of the handler: an [`Arc`](std::sync::Arc), where it changes with a [`Mutex`](std::sync::Mutex) | |
 //!
 //! # Mix-ins
 //! | Python | here | differences |
 //! |---|---|---|
 //! | `class S(ThreadingMixIn, TCPServer)` | [`ThreadingTcpServer`], or any listener with [`Threading`] by [`Builder::dispatch`] | |
+//! | `class S(ThreadingMixIn, UDPServer)` | [`ThreadingUdpServer`], or `UdpServer::builder().dispatch(Threading::default())` | a thread for each datagram, reused |
 //! | `daemon_threads` | none: no thread of Rust's keeps a process alive | |
 //! | `block_on_close` | [`Builder::block_on_close`] | waits for [`drain_timeout`](Builder::drain_timeout), not without end |
 //! | no limit on threads | [`Builder::max_connections`], [`Builder::overload`], [`Builder::max_per_address`] | |
@@ -108,9 +110,10 @@
 //! |---|---|---|
 //! | `packet`, `request[0]` | [`Datagram::data`] | |
 //! | `socket`, `request[1]` | [`Datagram::socket`] for its options; to answer, [`Datagram::reply`] | |
-//! | `socket.sendto(data, self.client_address)` | [`Datagram::reply`] | as often as you like; waits 100 ms for room at most ([`reply_timeout`](Builder::reply_timeout)) |
+//! | `socket.sendto(data, self.client_address)` | [`Datagram::reply`] | as often as you like; waits for room 1 ms at most over UDP, 100 ms on a Unix socket ([`reply_timeout`](Builder::reply_timeout)) |
+//! | `self.request[1].sendto(data, other_peer)`, from the server's port to somebody else | [`Datagram::socket`] and its [`send_to`](socket2::Socket::send_to) | [below](#a-datagram-to-somebody-else). Never waits: kind [`WouldBlock`](io::ErrorKind::WouldBlock) where there is no room; [`answer_limit`](Builder::answer_limit) does not count it |
 //! | `rfile` | the [`Datagram`] itself, which is [`Read`] and [`BufRead`] | |
-//! | `wfile` | a `Vec<u8>` of your own, then one [`Datagram::reply`] | Python sends what is in it at the end, if need be an empty datagram, after an exception too |
+//! | `wfile` | a `Vec<u8>` of your own, then one [`Datagram::reply`] in `finish`: see [below](#a-datagramrequesthandler) | Python sends what is in it at the end, if need be an empty datagram, after an exception too |
 //!
 //! # A `StreamRequestHandler`
 //! ```python
@@ -317,6 +320,82 @@
 //! let running = UdpServer::bind("127.0.0.1:0", Shout)?.spawn()?;
 //! # let mut client = socketserver::UdpClient::connect(running.local_addr())?;
 //! # assert_eq!(client.request(b"hello")?, b"HELLO");
+//! running.stop()?;
+//! # Ok(()) }
+//! ```
+//!
+//! # A `DatagramRequestHandler`
+//! ```python
+//! class Greet(socketserver.DatagramRequestHandler):
+//!     def handle(self):
+//!         for name in self.rfile:
+//!             self.wfile.write(b"hello, " + name)
+//! ```
+//!
+//! ```
+//! use socketserver::{Datagram, Handler, HandlerResult, UdpServer};
+//! use std::io::{BufRead, Write};
+//!
+//! #[derive(Clone, Default)]
+//! struct Greet {
+//!     wfile: Vec<u8>, // empty for each datagram: each is served by a clone
+//! }
+//!
+//! impl Handler<Datagram> for Greet {
+//!     fn handle(&mut self, request: &mut Datagram) -> HandlerResult {
+//!         let mut name = String::new();
+//!         while request.read_line(&mut name)? > 0 {
+//!             write!(self.wfile, "hello, {name}")?;
+//!             name.clear();
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     fn finish(&mut self, request: &mut Datagram) -> HandlerResult {
+//!         request.reply(&self.wfile)?; // after an error of `handle` too, as in Python
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let running = UdpServer::bind("127.0.0.1:0", Greet::default())?.spawn()?;
+//! # let mut client = socketserver::UdpClient::connect(running.local_addr())?;
+//! # assert_eq!(client.request(b"Guido\nBarry\n")?, b"hello, Guido\nhello, Barry\n");
+//! # assert_eq!(client.request(b"Guido\n")?, b"hello, Guido\n");
+//! running.stop()?;
+//! # Ok(()) }
+//! ```
+//!
+//! # A datagram to somebody else
+//! By [`Datagram::socket`], which is `None` where mio has neither epoll nor kqueue (it stands on poll(2) there, or on Windows). A
+//! [`ReactorUdp`](crate::ReactorUdp) sends to anybody on every system, and its [`send_to`](crate::DatagramTransport::send_to) keeps what
+//! finds no room.
+//!
+//! ```python
+//! def handle(self):
+//!     data, sock = self.request
+//!     sock.sendto(data, other_peer)
+//! ```
+//!
+//! ```
+//! use socketserver::{handler_fn, Datagram, UdpServer};
+//! use std::net::SocketAddr;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let other = std::net::UdpSocket::bind("127.0.0.1:0")?;
+//! # other.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+//! let other_peer: SocketAddr = "127.0.0.1:10001".parse()?;
+//! # let other_peer = other.local_addr()?;
+//! let forward = move |request: &mut Datagram| {
+//!     let socket = request.socket().ok_or("this system keeps the socket to itself")?;
+//!     socket.send_to(request.data(), &other_peer.into())?; // an error of kind WouldBlock where there is no room now
+//!     Ok(())
+//! };
+//! let running = UdpServer::bind("127.0.0.1:0", handler_fn(forward))?.spawn()?;
+//! # std::net::UdpSocket::bind("127.0.0.1:0")?.send_to(b"hello", running.local_addr())?;
+//! # let mut data = [0; 16];
+//! # let (count, from) = other.recv_from(&mut data)?;
+//! # assert_eq!((&data[..count], from), (&b"hello"[..], running.local_addr()));
 //! running.stop()?;
 //! # Ok(()) }
 //! ```

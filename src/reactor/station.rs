@@ -128,7 +128,7 @@ impl Station {
                 until => return Ok(crate::clock::earlier(due, until)),
             }
         }
-        match acceptor.turn(usize::MAX, &mut HandOver { home, others, house }) {
+        match acceptor.turn(usize::MAX, None, &mut HandOver { home, others, house }) {
             Step::Wait(until) => {
                 *accepting = Accepting::Later(until);
                 Ok(crate::clock::earlier(due, until))
@@ -143,7 +143,7 @@ impl Station {
                 self.give_up(home, others);
                 Err(Error::Accept { address: self.control.address.to_string(), source })
             }
-            Step::Dispatched | Step::TurnedAway | Step::Lost(_) | Step::Short(_) => {
+            Step::Dispatched | Step::TurnedAway | Step::Again | Step::Lost(_) | Step::Short(_) => {
                 *accepting = Accepting::Now;
                 Ok(Some(Instant::now()))
             }

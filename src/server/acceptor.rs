@@ -80,6 +80,8 @@ pub(crate) enum Step {
     Dispatched,
     /// A client was turned away.
     TurnedAway,
+    /// Nothing that is to be served; the next may be tried at once.
+    Again,
     /// A request was lost; the next may be tried at once.
     Lost(io::Error),
     /// The system is short of something. There is no point in trying before the back-off has passed.
@@ -132,11 +134,12 @@ impl<S: Source> Acceptor<S> {
         self.overload = Overload::Wait;
     }
 
-    /// Accepts at most `most` requests and hands some over. Waits for nothing but inline handlers.
+    /// Accepts at most `most` requests and hands some over. Waits for nothing but inline handlers, of which no other is begun once `due`
+    /// has come.
     ///
     /// Accepting runs ahead of handing over: taking a client out of the kernel's queue costs a tenth of starting a thread, and a
     /// client that finds the queue full waits a second for its next try.
-    pub(crate) fn turn(&mut self, most: usize, taker: &mut impl Takes<S::Request>) -> Step {
+    pub(crate) fn turn(&mut self, most: usize, due: Option<Instant>, taker: &mut impl Takes<S::Request>) -> Step {
         let mut step = match self.back_off.pending() {
             Some(until) if self.refused => return Step::Wait(Some(until)),
             Some(until) => Step::Wait(Some(until)),
@@ -147,7 +150,7 @@ impl<S: Source> Acceptor<S> {
         };
         for _ in 0..HAND_OVERS_A_TURN {
             let Some((request, slot)) = self.accepted.pop_front() else { return step };
-            match self.hand_over(request, slot, most, taker) {
+            match self.hand_over(request, slot, most, due, taker) {
                 Step::Dispatched => {}
                 other => step = other,
             }
@@ -166,15 +169,15 @@ impl<S: Source> Acceptor<S> {
     pub(crate) fn take_queue(&mut self, places: usize, taker: &mut impl Takes<S::Request>) {
         self.place_waiting();
         while let Some((request, slot)) = self.accepted.pop_front() {
-            self.hand_over(request, slot, 1, taker);
+            self.hand_over(request, slot, 1, None, taker);
         }
         for _ in self.waiting.drain(..) {
             self.reception.control.datagram_dropped("the server stops");
         }
         self.queue = 0;
         for _ in 0..places {
-            match self.turn(1, taker) {
-                Step::Dispatched | Step::TurnedAway | Step::Lost(_) => {}
+            match self.turn(1, None, taker) {
+                Step::Dispatched | Step::TurnedAway | Step::Again | Step::Lost(_) => {}
                 Step::Wait(_) | Step::Short(_) | Step::Fatal(_) => break,
             }
         }
@@ -218,7 +221,7 @@ impl<S: Source> Acceptor<S> {
             step = self.accept(queue);
             match step {
                 Step::Dispatched | Step::TurnedAway => {}
-                Step::Lost(_) | Step::Short(_) | Step::Wait(_) | Step::Fatal(_) => break,
+                Step::Again | Step::Lost(_) | Step::Short(_) | Step::Wait(_) | Step::Fatal(_) => break,
             }
         }
         step
@@ -269,13 +272,23 @@ impl<S: Source> Acceptor<S> {
         self.back_off.cut_short();
     }
 
-    fn hand_over(&mut self, request: S::Request, slot: Slot, most: usize, taker: &mut impl Takes<S::Request>) -> Step {
+    fn hand_over(
+        &mut self,
+        request: S::Request,
+        slot: Slot,
+        most: usize,
+        due: Option<Instant>,
+        taker: &mut impl Takes<S::Request>,
+    ) -> Step {
         let Control { counters, gate, .. } = &*self.reception.control;
         counters.accepted.add_one();
         let mut left = if self.alone && S::Request::QUEUED { most.min(REQUESTS_A_PLACE) - 1 } else { 0 };
         let mut ended = None;
         let mut more = || {
             left = left.checked_sub(1)?;
+            if due.is_some_and(|due| due <= Instant::now()) {
+                return None;
+            }
             match accept_from(&self.listener, &self.context) {
                 Ok(request) => {
                     counters.accepted.add_one();
@@ -308,13 +321,14 @@ impl<S: Source> Acceptor<S> {
 
     fn accept_failed(&mut self, error: AcceptError) -> Step {
         let control = &self.reception.control;
-        if !matches!(error, AcceptError::WouldBlock) {
+        if !matches!(error, AcceptError::WouldBlock | AcceptError::Again) {
             control.counters.accept_errors.add_one();
         }
         match error {
             AcceptError::Retry(error) if self.back_off.retry() => {
-                let line = format_args!("lost a request on {}: {error}", control.address);
-                self.losses.log(log::Level::Warn, line);
+                // A datagram socket tells what became of earlier answers where it is asked for a request.
+                let lost = if S::Request::QUEUED { "a request, or an earlier answer," } else { "a request" };
+                self.losses.log(log::Level::Warn, format_args!("lost {lost} on {}: {error}", control.address));
                 Step::Lost(error)
             }
             AcceptError::Fatal(error) => Step::Fatal(error),
@@ -327,6 +341,7 @@ impl<S: Source> Acceptor<S> {
                 );
                 Step::Short(error)
             }
+            AcceptError::Again => Step::Again,
             AcceptError::WouldBlock => Step::Wait(None),
         }
     }

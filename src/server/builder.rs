@@ -22,9 +22,6 @@ const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a listener's preparation may take: a handshake over a slow line, not a client that says nothing.
 const DEFAULT_PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many datagrams wait for a thread. In the worst case, all of them of the greatest size, they are 64 MiB.
-const DEFAULT_QUEUE: usize = 1024;
-
 /// A server to be: settings, hooks, then `bind`.
 ///
 /// Got from `builder()` of a server type. Settings that make no sense (a zero timeout, a ceiling of none) are reported by `bind`,
@@ -56,7 +53,7 @@ pub struct Builder<L: Listener, D> {
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_per_address: Option<usize>,
     pub(crate) overload: Overload,
-    pub(super) queue: usize,
+    pub(super) queue: Option<usize>,
     pub(super) timeout: Option<Duration>,
     pub(crate) prepare_timeout: Duration,
     pub(super) drain_timeout: Option<Duration>,
@@ -76,7 +73,7 @@ impl<L: Listener, D> Builder<L, D> {
             max_connections: None,
             max_per_address: None,
             overload: Overload::default(),
-            queue: DEFAULT_QUEUE,
+            queue: None,
             timeout: None,
             prepare_timeout: DEFAULT_PREPARE_TIMEOUT,
             drain_timeout: Some(DEFAULT_DRAIN_TIMEOUT),
@@ -114,7 +111,8 @@ impl<L: Listener, D> Builder<L, D> {
     /// How long a stop waits for the requests under way before it shuts their sockets down under them. Default 10 s; zero
     /// cuts at once; `None` waits for ever, as Python does. A request whose handler has returned may still be at its close,
     /// which takes up to a second while the client keeps its side open; a shorter timeout cuts that too. On event loops idle
-    /// connections do not wait for it: see [`Protocol::shutting_down`](crate::Protocol::shutting_down).
+    /// connections do not wait for it: see [`Protocol::shutting_down`](crate::Protocol::shutting_down). Datagrams have no sockets of their
+    /// own: there [`reply`](Datagram::reply) fails from then on.
     pub fn drain_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.drain_timeout = timeout.into();
         self
@@ -254,8 +252,10 @@ impl<L: Listener<Request = Connection>, D: RunsHandlers> Builder<L, D> {
 /// What datagram servers have of their own.
 impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
     /// The longest datagram that is served, in bytes. Longer ones are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), never
-    /// cut, unless [`deliver_truncated`](Builder::deliver_truncated) asks for it. Default 65,535, which is all. Python's
-    /// `max_packet_size`, which is 8,192 and cuts.
+    /// cut, unless [`deliver_truncated`](Builder::deliver_truncated) asks for it. Default 65,535, which over UDP is
+    /// all; Unix datagrams may be longer, and up to 16 MiB can be allowed here, if the senders' and this system's buffers
+    /// ([`recv_buffer_size`](Builder::recv_buffer_size)) have room for such. The memory of a server is this, as far as a datagram fills it,
+    /// and as much again for each datagram under way. Python's `max_packet_size`, which is 8,192 and cuts.
     pub fn max_packet_size(mut self, bytes: usize) -> Self {
         self.stream.datagrams.max_packet_size = bytes;
         self
@@ -271,32 +271,55 @@ impl<L: Listener<Request = Datagram>, D> Builder<L, D> {
     /// How many bytes may be answered to each byte of a request, all its answers together; more is an error of
     /// [`reply`](Datagram::reply), or on an event loop of [`send_to`](crate::reactor::DatagramTransport::send_to). Default: no limit. A server that strangers can reach, and whose answers are longer than the
     /// requests, can be made to flood a third party with them, whose address a request bears; QUIC allows three (RFC 9000, 8.1).
+    ///
+    /// With [`Identified`](crate::udp::Identified) the id counts on both sides: with that of the request, and with that of each answer.
     pub fn answer_limit(mut self, times: impl Into<Option<usize>>) -> Self {
         self.stream.datagrams.answer_limit = times.into();
         self
     }
 
-    /// How long a [`reply`](Datagram::reply) waits for room: in the system's buffer, or on a Unix socket in the receiver's queue. Default
-    /// 100 ms, because one who does not read his answers would otherwise hold up a server that serves one at a time; zero tries once.
+    /// How long a [`reply`](Datagram::reply) waits for room: in the system's buffer, or on a Unix socket in the receiver's queue. Zero tries once.
+    ///
+    /// Default: 100 ms on Unix sockets, where one who does not read his answers would otherwise hold up a server that serves one at a time.
+    /// Over UDP 1 ms: what does not have room by then has none for seconds, because what was sent to a host that does not answer for its
+    /// address fills the buffer, and a longer wait would hold up everybody else. A larger
+    /// [`send_buffer_size`](Builder::send_buffer_size) has room for more of that.
     pub fn reply_timeout(mut self, timeout: Duration) -> Self {
-        self.stream.datagrams.reply_timeout = timeout;
+        self.stream.datagrams.reply_timeout = Some(timeout);
         self
     }
 
     /// The system's receive buffer (SO_RCVBUF), in bytes: what of a burst is kept while nobody receives. Default: the system's, on Linux
-    /// 208 KiB, of which a small datagram takes 768 bytes; the most is `net.core.rmem_max`.
+    /// 208 KiB, of which a small datagram takes 768 bytes; above `net.core.rmem_max` the system cuts the size in
+    /// silence.
+    ///
+    /// What it cannot hold is lost, and nothing here counts it. On Linux `/proc/net/udp` does (`/proc/net/udp6` for IPv6): the
+    /// last column, `drops`, of the socket's line.
     pub fn recv_buffer_size(mut self, bytes: usize) -> Self {
         self.options.recv_buffer_size = Some(bytes);
+        self
+    }
+
+    /// The system's send buffer (SO_SNDBUF), in bytes: how much may be on its way, which on a Unix socket is what has not been read. Default:
+    /// the system's, on Linux 208 KiB; the most is `net.core.wmem_max`.
+    pub fn send_buffer_size(mut self, bytes: usize) -> Self {
+        self.options.send_buffer_size = Some(bytes);
         self
     }
 }
 
 impl<L: Listener<Request = Datagram>> Builder<L, Threading> {
-    /// How many datagrams may wait for a thread when all of `max_connections` are busy. Default 1,024; zero leaves them in the system's
-    /// buffer. More are dropped and counted in [`Stats::dropped`](crate::Stats::dropped), or with [`Overload::Reject`] answered with its
-    /// words and counted as rejected. [`handle_request`](super::Server::handle_request) has no use for a queue and leaves them in the system's buffer.
+    /// How many datagrams may wait for a thread when all of `max_connections` are busy. Default 1,024 over UDP; zero, the default on a Unix
+    /// socket, leaves them in the system's buffer. In the worst case the memory is this times `max_packet_size`. At a stop, who waits here is
+    /// given the places that are free, and the rest are dropped and counted. More are dropped and counted in
+    /// [`Stats::dropped`](crate::Stats::dropped), or with [`Overload::Reject`] answered with its words and counted as rejected.
+    /// [`handle_request`](super::Server::handle_request) has no use for a queue and leaves them in the system's buffer.
+    ///
+    /// Over UDP what the system's buffer cannot hold is lost, so a longer queue loses less. A Unix socket whose buffer is full makes whoever
+    /// sends to it wait (on Linux; elsewhere the sending fails), so there a queue turns waiting into loss: with one, a sender is never held
+    /// up, and never told.
     pub fn queue(mut self, datagrams: usize) -> Self {
-        self.queue = datagrams;
+        self.queue = Some(datagrams);
         self
     }
 }

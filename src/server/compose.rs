@@ -1,6 +1,8 @@
 //! From settings to a server.
 
+use std::any::TypeId;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::acceptor::Acceptor;
@@ -14,13 +16,16 @@ use super::service::{erase, Service};
 use super::service_actions::ServiceActions;
 use super::{Server, State, LISTENER};
 use crate::address::Address;
-use crate::connection::{not_zero, RequestContext, MOST_PACKET_SIZE};
+use crate::connection::{not_zero, RequestContext, MOST_PACKET_SIZE, MOST_PACKET_SIZE_UNIX};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::handler::Handler;
 use crate::poller::Poller;
 use crate::sync::{lock, Mutex};
 use crate::sys;
+
+/// How many datagrams wait for a thread of a UDP server. In the worst case, all of them of the greatest size, they are 64 MiB.
+const DEFAULT_QUEUE: usize = 1024;
 
 /// The longest farewell of [`Overload::Reject`], in bytes: what any socket's empty buffer takes at once.
 const MOST_FAREWELL: usize = 4096;
@@ -53,8 +58,13 @@ impl<L: Listener, D> Builder<L, D> {
                 return Err(invalid("overload", value, "4 KiB are the most"));
             }
         }
-        if self.stream.datagrams.max_packet_size > MOST_PACKET_SIZE {
-            let reason = "no datagram has more than 65,535 bytes";
+        // What has an IP address is UDP.
+        let (most, reason) = if TypeId::of::<L::Addr>() == TypeId::of::<SocketAddr>() {
+            (MOST_PACKET_SIZE, "no UDP datagram has more than 65,535 bytes")
+        } else {
+            (MOST_PACKET_SIZE_UNIX, "16 MiB are the most")
+        };
+        if self.stream.datagrams.max_packet_size > most {
             return Err(invalid("max_packet_size", self.stream.datagrams.max_packet_size, reason));
         }
         if !(1..=MOST_RECEIVE_BATCH).contains(&self.stream.datagrams.receive_batch) {
@@ -70,6 +80,9 @@ impl<L: Listener, D> Builder<L, D> {
         }
         if self.options.reuse_port && cfg!(not(unix)) {
             return Err(invalid("reuse_port", true, "this system cannot share a port safely"));
+        }
+        if let Some(group) = self.options.multicast.iter().find(|group| !group.is_multicast()) {
+            return Err(invalid("multicast", group, "a group's address is in 224.0.0.0/4 or ff00::/8"));
         }
         not_zero("read_timeout", self.stream.read_timeout)?;
         not_zero("write_timeout", self.stream.write_timeout)?;
@@ -118,9 +131,10 @@ impl<L: Listener, D> Builder<L, D> {
         control.set_listener_closer(move || drop(lock(&closes).take()));
         let reception = self.reception(Arc::clone(&control));
         let service_actions = self.take_service_actions();
+        let queue = self.queue.unwrap_or_else(|| default_queue(&control.address));
         let context = RequestContext::new(control, self.stream);
         let front = Front {
-            acceptor: Acceptor::new(listener, Arc::new(reception), context, self.overload, self.queue),
+            acceptor: Acceptor::new(listener, Arc::new(reception), context, self.overload, queue),
             service_actions,
         };
         (front, self.dispatch)
@@ -214,6 +228,15 @@ impl<L: Listener, D: Dispatch> Builder<L, D> {
             timeout,
             state: State::Open,
         })
+    }
+}
+
+/// Where what the system's buffer cannot hold would be lost unseen, a queue of the server's own; on a Unix socket the sender waits, and with
+/// a queue would be dropped instead.
+fn default_queue(address: &Address) -> usize {
+    match address {
+        Address::Unix(_) | Address::Abstract(_) | Address::Unnamed => 0,
+        Address::Inet(_) | Address::Other(_) => DEFAULT_QUEUE,
     }
 }
 

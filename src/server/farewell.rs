@@ -17,7 +17,8 @@ const MOST: usize = 64;
 /// How long such a thread is kept for the next.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Whoever is turned away gets a clean end, by threads of its own: it costs neither a place nor the accepting thread's time.
+/// Whoever is turned away gets a clean end, by threads of its own where that takes a while: it costs neither a place nor the accepting
+/// thread's time.
 #[derive(Debug)]
 pub(crate) struct Farewells {
     threads: Threading,
@@ -44,7 +45,8 @@ impl Farewells {
     }
 
     fn say<R: Arrival>(&self, mut request: R, words: &'static [u8]) {
-        match Bounded::take(&self.under_way) {
+        let place = if R::LEAVES_AT_ONCE { None } else { Bounded::take(&self.under_way) };
+        match place {
             // Its loop goes on meanwhile, and reports its socket to nobody else.
             #[cfg(feature = "coroutine")]
             Some(_place) if crate::task::current().is_some() => {

@@ -18,13 +18,15 @@ pub(crate) struct Hooks {
     pub(crate) handle_error: Option<HandleError>,
     failures: Throttle,
     disconnects: Throttle,
+    panics: Throttle,
     hook_panics: Throttle,
 }
 
 impl Hooks {
     /// Counts a failure and gives it to the user's hook, or logs it.
     pub(crate) fn report(&self, counters: &Counters, failure: &Failure) {
-        for _ in failure.causes().filter(|cause| matches!(cause, Cause::Panic(_))) {
+        let panics = failure.causes().filter(|cause| matches!(cause, Cause::Panic(_))).count();
+        for _ in 0..panics {
             counters.panics.add_one();
         }
         // A request that found nobody to serve it is counted as that already.
@@ -34,6 +36,8 @@ impl Hooks {
         // The error's own `Display` is user code too.
         let told = guarded(Stage::Handle, || match &self.handle_error {
             Some(hook) => hook(failure),
+            // A bug in the program, which no flood of other errors may hide.
+            None if panics > 0 => self.panics.log(log::Level::Warn, failure),
             None if failure.is_disconnect() => self.disconnects.log(log::Level::Debug, failure),
             None => self.failures.log(log::Level::Warn, failure),
         });

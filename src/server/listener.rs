@@ -13,14 +13,15 @@ use crate::sys::{classify_accept, AcceptClass};
 
 /// Where a server's requests come from: one half of a server, the other being its [`Dispatch`](super::Dispatch).
 ///
-/// The crate's own are [`tcp::TcpListener`](crate::tcp::TcpListener) and, on Unix, `unix::UnixListener`. One of your own
-/// (in memory, a wrapper that limits or measures) goes into [`Builder::from_listener`](super::Builder::from_listener).
+/// The crate's own are [`tcp::TcpListener`](crate::tcp::TcpListener), [`udp::UdpListener`](crate::udp::UdpListener) and, on Unix,
+/// `unix::UnixListener` and `unix::UnixDatagramListener`. One of your own (in memory, a wrapper that limits or measures) goes into
+/// [`Builder::from_listener`](super::Builder::from_listener).
 /// Overriding `get_request` is how one does it in Python.
 ///
-/// It is dropped at a stop, before the requests under way have ended. Whatever was waiting before it was registered needs
+/// It is dropped at a stop, before the requests under way have ended; a datagram keeps the socket that it answers through. Whatever was waiting before it was registered needs
 /// no notice: a server looks once by itself when it starts.
 pub trait Listener: Send + 'static {
-    /// What it accepts: [`Connection`](crate::Connection).
+    /// What it accepts: a [`Connection`](crate::Connection) or a [`Datagram`](crate::Datagram).
     type Request: Request;
 
     /// What [`local_addr`](super::Server::local_addr) returns.
@@ -82,7 +83,11 @@ pub trait Prepare<R>: Send + Sync {
 pub enum AcceptError {
     /// Nothing is waiting. The server sleeps until it is woken.
     WouldBlock,
-    /// This one request is lost, as when a client was gone before it was accepted. The next is tried at once.
+    /// What has come is not to be served, and more may be waiting. The server looks whether anything else is to be done, such as a stop,
+    /// then tries again. It is no failure, and counted nowhere.
+    Again,
+    /// This one request is lost, as when a client was gone before it was accepted; or, on a datagram socket, an earlier answer
+    /// was. The next is tried at once.
     Retry(io::Error),
     /// The system is short of descriptors or memory. The server backs off, 5 ms doubling to 100 ms, and tries again at once when a
     /// request of its own ends.

@@ -2,17 +2,19 @@
 //! (where requests come from) and a [`Dispatch`] strategy (who runs the handler).
 //!
 //! ```text
-//!                    Sequential          Threading
-//! tcp::TcpListener   TcpServer           ThreadingTcpServer
-//! unix::UnixListener UnixStreamServer    ThreadingUnixStreamServer
+//!                            Sequential          Threading
+//! tcp::TcpListener           TcpServer           ThreadingTcpServer
+//! unix::UnixListener         UnixStreamServer    ThreadingUnixStreamServer
+//! udp::UdpListener           UdpServer           ThreadingUdpServer
+//! unix::UnixDatagramListener UnixDatagramServer  ThreadingUnixDatagramServer
 //! ```
 //!
 //! # The life of a request
-//! 1. The listener accepts it, if a place is free; otherwise [`Overload`] decides.
+//! 1. The listener accepts it, if a place is free; otherwise [`Overload`] decides. Before threads, datagrams have a queue.
 //! 2. The dispatch strategy finds a thread for it. There the listener's [preparation](Prepare) runs, if it has one, then
 //!    `verify_request`, then the limit per address.
 //! 3. A clone of the handler runs: `setup`, `handle`, `finish`.
-//! 4. It is closed cleanly (see [`Connection::close`](crate::Connection::close)) and gives its place back.
+//! 4. It is closed cleanly (see [`Connection::close`](crate::Connection::close)), if it is a connection, and gives its place back.
 //!
 //! Whatever fails on the way is counted, given to `handle_error` once, and harms no other request.
 //!
@@ -199,11 +201,12 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
     pub fn handle_request(&mut self) -> Result<Handled> {
         self.require_open()?;
         let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut looked = false;
         loop {
             if self.control.gate.is_stopping() {
                 return Ok(Handled::ShutDown);
             }
-            let until = match self.acceptor.turn(1, &mut self.jobs) {
+            let until = match self.acceptor.turn(1, None, &mut self.jobs) {
                 Step::Dispatched => return Ok(Handled::Served),
                 Step::TurnedAway => return Ok(Handled::Rejected),
                 Step::Lost(error) | Step::Short(error) => return Ok(Handled::AcceptError(error)),
@@ -212,15 +215,21 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
                     self.end();
                     return Err(self.fatal(error));
                 }
+                Step::Again => Some(Instant::now()),
                 Step::Wait(until) => until,
             };
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            // A listener that takes several at once says the first time what it knows from before: that there were no more.
+            if is_over && looked {
                 if let Some(hook) = &mut self.handle_timeout {
                     run_hook(Stage::HandleTimeout, hook, &self.acceptor.reception);
                 }
                 return Ok(Handled::TimedOut);
             }
-            self.wait(earlier(until, deadline))?;
+            looked = true;
+            if !is_over {
+                self.wait(earlier(until, deadline))?;
+            }
         }
     }
 
@@ -234,8 +243,8 @@ impl<L: Listener, D: Dispatch> Server<L, D> {
             if self.control.gate.is_stopping() {
                 break;
             }
-            match self.acceptor.turn(usize::MAX, &mut self.jobs) {
-                Step::Dispatched | Step::TurnedAway | Step::Lost(_) | Step::Short(_) => {}
+            match self.acceptor.turn(usize::MAX, due, &mut self.jobs) {
+                Step::Dispatched | Step::TurnedAway | Step::Again | Step::Lost(_) | Step::Short(_) => {}
                 Step::Wait(until) => self.wait(earlier(until, due))?,
                 Step::Fatal(error) => return Err(self.fatal(error)),
             }

@@ -7,6 +7,9 @@
 #[non_exhaustive]
 pub enum Overload {
     /// It waits in the kernel's queue, of `backlog` clients, until a place is free. The default.
+    ///
+    /// On a datagram server with threads it waits in the server's `queue`. What comes when that is full is dropped and counted in
+    /// [`Stats::dropped`](crate::Stats::dropped), and its sender is told nothing.
     #[default]
     Wait,
     /// It is sent these bytes, at most 4 KiB, and closed. They may be empty.

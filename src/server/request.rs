@@ -20,6 +20,8 @@ pub(crate) mod sealed {
         /// Whether it is kept in a queue of the server's own while there is no place for it, because what the system keeps is little and
         /// is lost unseen.
         const QUEUED: bool = false;
+        /// Whether taking leave of it waits for nothing, so that it needs no thread.
+        const LEAVES_AT_ONCE: bool = false;
         fn peer(&self) -> &Address;
         /// What a stop may have to cut.
         fn cut_target(&self) -> Target;
@@ -80,6 +82,7 @@ impl sealed::Steps for Connection {
 
 impl sealed::Arrival for Datagram {
     const QUEUED: bool = true;
+    const LEAVES_AT_ONCE: bool = true;
 
     fn peer(&self) -> &Address {
         Datagram::peer(self)

@@ -19,6 +19,9 @@ pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// Dropping it stops the server, and waits until the port is free but not for the requests under way: those get the drain timeout,
 /// behind the scenes.
+///
+/// A datagram server's requests answer through its one socket, so there the port is free only when the last of them has ended, and until
+/// then the socket takes in what nobody serves. A short `drain_timeout` does not free it sooner where a handler does not end by itself.
 #[must_use = "dropping it stops the server: keep it, and call `join` or `stop`"]
 pub struct Running<A> {
     handle: ServerHandle,

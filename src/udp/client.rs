@@ -159,7 +159,9 @@ impl UdpClient {
             self.renew()?;
         }
         self.state = State::Open;
-        self.transmit(payload, deadline, &mut None)
+        let sent = self.transmit(payload, deadline, &mut None);
+        self.count_timeout(&sent);
+        sent
     }
 
     /// Waits for one datagram of the peer's, up to the timeout. Python's `recv`.
@@ -272,7 +274,9 @@ impl UdpClient {
         self.state = State::Spent;
         let before = self.stats;
         let mut hint = None;
-        self.transmit(payload, deadline, &mut hint)?;
+        let sent = self.transmit(payload, deadline, &mut hint);
+        self.count_timeout(&sent);
+        sent?;
         let jitter = self.port.jitter();
         let jitter = jitter.get(..self.settings.retries as usize).unwrap_or(&jitter);
         let retries = Retries::new(Instant::now(), self.settings.first_retry(), jitter);
@@ -345,6 +349,8 @@ impl UdpClient {
         match self.transmit(payload, deadline, hint) {
             Ok(()) => self.stats.retried += 1,
             Err(error @ Error::Refused { .. }) if self.settings.fail_fast => return Err(error),
+            // The deadline's own error, which says no more than what is known already.
+            Err(Error::Timeout { .. }) => {}
             Err(error) => *hint = Some(error),
         }
         Ok(())
@@ -355,7 +361,6 @@ impl UdpClient {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                self.stats.timed_out += 1;
                 return Err(self.timed_out());
             }
             match self.port.send(payload, left) {
@@ -385,6 +390,13 @@ impl UdpClient {
         }
         *hint = Some(refused);
         Ok(())
+    }
+
+    /// What was to be sent the first time found no room until the deadline. A repetition's request is counted where it ends.
+    fn count_timeout(&mut self, sent: &Result<()>) {
+        if matches!(sent, Err(Error::Timeout { .. })) {
+            self.stats.timed_out += 1;
+        }
     }
 
     fn timed_out(&self) -> Error {

@@ -108,6 +108,9 @@ impl UdpClientBuilder {
     /// Whether to give up as soon as the peer's system says that nobody is bound to its port (ECONNREFUSED). Default false: that is
     /// a hint only, which a server that is being restarted causes and which anybody can forge; the client goes on and reports it at
     /// the deadline.
+    ///
+    /// It is heard only in answer to something sent. With [`retries`](UdpClientBuilder::retries)`(0)`, a server that is killed after it has
+    /// received the request refuses nothing, and the end is a timeout; a repetition would have found its port closed.
     pub fn fail_fast(mut self, fail_fast: bool) -> Self {
         self.settings.fail_fast = fail_fast;
         self
@@ -128,7 +131,8 @@ impl UdpClientBuilder {
     }
 
     /// The system's receive buffer (SO_RCVBUF), in bytes: how much may come while the program looks at something else. Default: the
-    /// system's, on Linux 208 KiB, and at most `net.core.rmem_max`.
+    /// system's, on Linux 208 KiB; above `net.core.rmem_max` the system cuts the size in silence. What is lost in it is counted nowhere
+    /// here; on Linux the last column of `/proc/net/udp` shows it.
     pub fn recv_buffer_size(mut self, bytes: usize) -> Self {
         self.settings.recv_buffer_size = Some(bytes);
         self

@@ -77,6 +77,9 @@ fn bind_one(address: SocketAddr, options: &BindOptions) -> io::Result<Socket> {
     if let Some(bytes) = options.recv_buffer_size {
         socket.set_recv_buffer_size(bytes)?;
     }
+    if let Some(bytes) = options.send_buffer_size {
+        socket.set_send_buffer_size(bytes)?;
+    }
     socket.set_broadcast(options.broadcast)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -109,6 +112,7 @@ impl TryFrom<std::net::UdpSocket> for UdpListener {
 }
 
 impl Listener for UdpListener {
+    /// What it accepts: a [`Datagram`].
     type Request = Datagram;
     type Addr = SocketAddr;
 
@@ -121,6 +125,6 @@ impl Listener for UdpListener {
     }
 
     fn accept(&mut self, context: &RequestContext) -> Result<Datagram, AcceptError> {
-        Ok(self.receiver.receive(context)?)
+        self.receiver.receive(context)
     }
 }

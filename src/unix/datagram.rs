@@ -44,6 +44,9 @@ use crate::sys::Shareable;
 pub type UnixDatagramServer = Server<UnixDatagramListener, Sequential>;
 
 /// A server on a Unix datagram socket that serves each datagram on a thread. Python's `ThreadingUnixDatagramServer`.
+///
+/// While all threads are busy, datagrams stay in the socket, and when that is full, on Linux, whoever sends to it waits. So nothing is lost
+/// unless a [`queue`](Builder::queue) is set, or an [`overload`](Builder::overload) that rejects.
 pub type ThreadingUnixDatagramServer = Server<UnixDatagramListener, Threading>;
 
 /// A Unix datagram socket that receives, as a server's [`Listener`]. Made by `bind`, or of one of std's.
@@ -61,6 +64,9 @@ impl UnixDatagramListener {
         bind_path(path, Type::DGRAM, options, |socket, path| {
             if let Some(bytes) = options.recv_buffer_size {
                 socket.set_recv_buffer_size(bytes)?;
+            }
+            if let Some(bytes) = options.send_buffer_size {
+                socket.set_send_buffer_size(bytes)?;
             }
             socket.set_nonblocking(true)?;
             UnixDatagramListener::new(socket.into(), path)
@@ -87,6 +93,7 @@ impl TryFrom<std::os::unix::net::UnixDatagram> for UnixDatagramListener {
 }
 
 impl Listener for UnixDatagramListener {
+    /// What it accepts: a [`Datagram`].
     type Request = Datagram;
     type Addr = Address;
 
@@ -99,7 +106,7 @@ impl Listener for UnixDatagramListener {
     }
 
     fn accept(&mut self, context: &RequestContext) -> Result<Datagram, AcceptError> {
-        Ok(self.receiver.receive(context)?)
+        self.receiver.receive(context)
     }
 }
 

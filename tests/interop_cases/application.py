@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from .support import PROMPT, TIMEOUT, Case, each_and_signal, read_to_end, reset, run, run_unread
+from .support import TIMEOUT, Case, each_and_signal, read_to_end, reset, run, run_unread
 
 SERVER = "app_server"
 CLIENT = "app_client"
@@ -314,10 +314,7 @@ class ApplicationSignals(Case):
         with self.connect(address) as sock:
             sock.sendall(request)
             self.assertEqual(Message(sock).content, {"result": MORPHEUS})
-        since = time.monotonic()
-        process.send_signal(number)
-        self.assertEqual(process.wait(), 0)
-        self.assertLess(time.monotonic() - since, PROMPT)
+        self.assert_ends_promptly(process, number)
 
 
 class ApplicationClient(Case):

@@ -213,7 +213,7 @@ class Chat(Case):
                 self.process, self.address = self.start(self.server, *self.words)
                 members = self.join_all(50)
                 members[0].say("half a li")
-                self.assert_ends_at(number, self.process)
+                self.assert_ends_promptly(self.process, number)
 
     @contextlib.contextmanager
     def flooding(self, flooder, said):

@@ -4,12 +4,11 @@ import contextlib
 import signal
 import subprocess
 import threading
-import time
 
 from . import tutorial_chats
 from .chat import WELCOME, Member
 from .multi_user_chat import ASKED, joined, left
-from .support import CHATS, PROMPT, TEXT, TIMEOUT, Case, example, lines_of_a_mebibyte, reset, run
+from .support import CHATS, TEXT, TIMEOUT, Case, example, lines_of_a_mebibyte, reset, run
 
 
 class Client:
@@ -268,10 +267,7 @@ class ChatClient(Case):
                     _, address = self.start(server)
                     client = Client(self, "{}:{}".format(*address))
                     client.line()
-                    since = time.monotonic()
-                    client.process.send_signal(number)
-                    self.assertEqual(client.process.wait(TIMEOUT), 0)
-                    self.assertLess(time.monotonic() - since, PROMPT)
+                    self.assert_ends_promptly(client.process, number)
                     self.assertEqual(client.process.stderr.read(), b"")
 
     def test_nobody_reads_its_output(self):
@@ -299,7 +295,4 @@ class ChatClient(Case):
 
         client = Client(self, self.serve(serve))
         self.assertTrue(everything_sent.wait(TIMEOUT))
-        since = time.monotonic()
-        client.process.terminate()
-        self.assertEqual(client.process.wait(TIMEOUT), 0)
-        self.assertLess(time.monotonic() - since, PROMPT)
+        self.assert_ends_promptly(client.process, signal.SIGTERM)

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from .support import PROMPT, TEXT, TIMEOUT, Case, each_and_signal, example, run
+from .support import TEXT, TIMEOUT, Case, each_and_signal, example, run
 
 SERVER = "udp_echo_server"
 CLIENT = "udp_client"
@@ -137,10 +137,7 @@ class PythonDatagrams(DatagramCase):
         sock = self.client(address)
         sock.send(b"hello")
         self.assertIn(sock.recv(65536), (b"Received: hello", b"ACK"))
-        since = time.monotonic()
-        process.send_signal(number)
-        self.assertEqual(process.wait(TIMEOUT), 0)
-        self.assertLess(time.monotonic() - since, PROMPT)
+        self.assert_ends_promptly(process, number)
         # The port is free.
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(address)

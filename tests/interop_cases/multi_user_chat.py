@@ -259,7 +259,7 @@ class MultiUserChat(Case):
                     members.append(self.join(f"손님 {count}", *members))
                 self.come().say("x" * 21)
                 members[0].sock.sendall(b"half a li")
-                self.assert_ends_at(number, self.process)
+                self.assert_ends_promptly(self.process, number)
 
     def test_garbage_harms_nobody_else(self):
         one = self.join("하나")

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from .support import PROMPT, TIMEOUT, Case, each_and_signal, example, read_to_end, reset, run, run_unread
+from .support import TIMEOUT, Case, each_and_signal, example, read_to_end, reset, run, run_unread
 
 SERVER = "http_server"
 CLIENT = "http_get"
@@ -265,10 +265,7 @@ class HttpSignals(Case):
         with self.connect(address) as sock:
             sock.sendall(b"GET \n")
             self.assertEqual(read_to_end(sock), answer("200 OK", PAGE))
-        since = time.monotonic()
-        process.send_signal(number)
-        self.assertEqual(process.wait(), 0)
-        self.assertLess(time.monotonic() - since, PROMPT)
+        self.assert_ends_promptly(process, number)
 
 
 class HttpGet(Case):
