@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::datagrams::{Client, DatagramKind};
-use common::{echo, eventually, receive, ComposedKind, Served, Serves, LONG};
+use common::{echo, eventually, receive, ComposedKind, Served, LONG};
 use socketserver::{handler_fn, Datagram, Handled};
 
 every_datagram_kind! {
