@@ -71,21 +71,45 @@ class PrefixEcho(Case):
             self.assert_says(process, f"Received from {me}: two\\nlines", f"Received from {me}: \\u{{1b}}[2J\\t")
             self.assert_says(process, f"Connection from {me} closed")
 
-    def test_a_character_that_straddles_two_reads_is_printed_whole(self):
+    def test_a_character_that_straddles_two_reads_is_printed_and_answered_whole(self):
         process, address = self.start("prefix_echo_server")
-        whole = "é안🦀".encode()
         with self.connect(address) as sock:
             me = name(sock)
             self.assert_says(process, f"Connection from {me}")
-            for byte in whole:
-                sock.sendall(bytes([byte]))
-                self.assertEqual(read_exactly(sock, 7), b"Echo: " + bytes([byte]))
-            self.assert_says(process, *(f"Received from {me}: {character}" for character in "é안🦀"))
-            # The whole of one and a part of the next; then nothing that could be its rest.
-            for piece, printed in (("가나".encode()[:5], "가"), (b"!", "\N{REPLACEMENT CHARACTER}!")):
+            for character in "é안🦀":
+                for byte in character.encode():
+                    sock.sendall(bytes([byte]))
+                    # So that each is read by itself.
+                    time.sleep(LONG_PAUSE)
+                answer = f"Echo: {character}".encode()
+                self.assertEqual(read_exactly(sock, len(answer)), answer)
+                self.assert_says(process, f"Received from {me}: {character}")
+            # The whole of one and a part of the next; then nothing that could be its rest; then the end in the middle of one.
+            begun = "나".encode()[:2]
+            broken = "\N{REPLACEMENT CHARACTER}"
+            for piece, answer, printed in (("가".encode() + begun, "가".encode(), "가"), (b"!", begun + b"!", broken + "!")):
                 sock.sendall(piece)
-                self.assertEqual(read_exactly(sock, 6 + len(piece)), b"Echo: " + piece)
+                self.assertEqual(read_exactly(sock, 6 + len(answer)), b"Echo: " + answer)
                 self.assert_says(process, f"Received from {me}: {printed}")
+            self.assertEqual(exchange(sock, begun), b"Echo: " + begun)
+            self.assert_says(process, f"Received from {me}: {broken}")
+
+    def test_without_a_prefix_no_byte_waits(self):
+        process, address = self.start("prefix_echo_server", "")
+        with self.connect(address) as sock:
+            for byte in "안".encode():
+                sock.sendall(bytes([byte]))
+                self.assertEqual(read_exactly(sock, 1), bytes([byte]))
+            self.assert_says(process, f"Connection from {name(sock)}", f"Received from {name(sock)}: 안")
+
+    def test_a_long_text_is_text_with_its_prefixes_too(self):
+        text = "가나다라" * 512
+        for kind in ("threading", "sequential"):
+            _process, address = self.start("prefix_echo_server", "Echo: ", kind)
+            answer = exchange(self.connect(address), text.encode())
+            # No read takes all of its 6 KiB.
+            self.assertGreater(answer.count(b"Echo: "), 1)
+            self.assertEqual(answer.decode().replace("Echo: ", ""), text)
 
     def test_a_mebibyte(self):
         # No byte of it is one of the prefix's.
