@@ -330,7 +330,7 @@ class RequestHandler(Case):
 
 
 class Counting(Case):
-    """counting_server, which ends when the last of its clients has gone."""
+    """counting_server, which ends when one of its clients has said `end` and the last has gone."""
 
     def come(self, process, address, clients):
         sock = self.connect(address)
@@ -366,11 +366,17 @@ class Counting(Case):
     def test_who_vanishes_has_gone_too(self):
         for vanish in (socket.socket.close, reset, lambda sock: sock.shutdown(socket.SHUT_WR)):
             process, address = self.start("counting_server", "last")
+            # As a port scan does; nobody was there to say that it was all.
+            alone = self.come(process, address, 1)
+            me = name(alone)
+            vanish(alone)
+            self.assert_says(process, f"{me} has gone, clients: 0")
             one = self.come(process, address, 1)
             two = self.come(process, address, 2)
             names = [name(one), name(two)]
-            vanish(one)
-            self.assert_says(process, f"{names[0]} has gone, clients: 1")
+            one.sendall(b"end")
+            self.assertEqual(read_to_end(one), b"")
+            self.assert_says(process, f"{names[0]}: end", f"{names[0]} has gone, clients: 1")
             self.say(two, process, "hello")
             vanish(two)
             self.assert_says(process, f"{names[1]} has gone, clients: 0")
@@ -379,6 +385,12 @@ class Counting(Case):
 
     def test_garbage_ends_its_own_connection(self):
         process, address = self.start("counting_server")
+        with self.come(process, address, 1) as first:
+            first_is = name(first)
+            first.sendall(b"\xff\n")
+            self.assertEqual(read_to_end(first), b"")
+        self.assert_says(process, f"{first_is} has gone, clients: 0")
+        self.assertIn("bad data on the connection with 127.0.0.1:", process.stderr.readline().decode())
         one = self.come(process, address, 1)
         for garbage in GARBAGE:
             two = self.come(process, address, 2)
