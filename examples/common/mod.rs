@@ -13,7 +13,6 @@ pub(crate) mod text;
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -33,20 +32,21 @@ pub(crate) fn run_with_address(name: &str, program: impl FnOnce(&str) -> Example
     })
 }
 
-/// Runs a program that takes an address and a number, called `what`; the number may be left out, or both.
+/// Runs a program that takes an address and a number from 1 to `most`, called `what`; the number may be left out, or both.
 pub(crate) fn run_with_address_and_number(
     name: &str,
     what: &str,
-    default: NonZeroUsize,
+    default: usize,
+    most: usize,
     program: impl FnOnce(&str, usize) -> ExampleResult,
 ) -> ExitCode {
-    let usage = format!("[ADDRESS [{what}]]    (default {DEFAULT_ADDRESS} {default})");
+    let usage = format!("[ADDRESS [{what}]]    (default {DEFAULT_ADDRESS} {default}; at most {most})");
     let number = |words: &[String]| match words {
         [] => Some(default),
-        [number] => number.parse().ok(),
+        [number] => number.parse().ok().filter(|number| (1..=most).contains(number)),
         _ => None,
     };
-    run_with_address_and(name, &usage, number, |address, number| program(address, number.get()))
+    run_with_address_and(name, &usage, number, program)
 }
 
 /// Runs a program that takes an address and one of some words, of which the first is the default; the word may be left out, or both.
