@@ -22,6 +22,7 @@ from interop_cases.message_clients import ConversationClient, MessageClient
 from interop_cases.mistakes import Mistakes
 from interop_cases.multi_user_chat import MultiUserChat
 from interop_cases.nonblocking import NonblockingConnect
+from interop_cases.reactor_once import ReactorOnce
 from interop_cases.signals import Signals
 from interop_cases.tour import Tour
 from interop_cases.web import HttpGet, HttpMistakes, HttpServer, HttpSignals
@@ -55,6 +56,7 @@ __all__ = [
     "PrefixEcho",
     "PythonClients",
     "PythonDatagrams",
+    "ReactorOnce",
     "ReceiveExactly",
     "RequestHandler",
     "Signals",

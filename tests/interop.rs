@@ -15,12 +15,13 @@ use std::time::Duration;
 /// For a whole class of tests. Each of them has a shorter watchdog of its own, which says where it hangs.
 const WATCHDOG: Duration = Duration::from_secs(300);
 
-const PROGRAMS: [&str; 32] = [
+const PROGRAMS: [&str; 33] = [
     "tcp_echo_server",
     "threading_echo_server",
     "select_echo_server",
     "multi_connection_server",
     "reactor_echo_server",
+    "reactor_once_server",
     "reactor_chat_server",
     "prefix_echo_server",
     "one_client_server",
@@ -162,6 +163,11 @@ fn one_client_is_served() {
 #[test]
 fn one_message_on_each_connection_is_answered() {
     run("RequestHandler");
+}
+
+#[test]
+fn the_first_bytes_of_each_connection_are_sent_back() {
+    run("ReactorOnce");
 }
 
 #[test]
