@@ -198,6 +198,23 @@ class OneClient(Case):
 
         self.assertEqual(self.talk(("receive",), client, ["Received: 안녕하세요"]), b"")
 
+    def test_bytes_to_their_end(self):
+        payload = random.Random(5).randbytes(1 << 20)
+        self.assertTrue(self.talk(("bytes",), lambda sock: exchange(sock, payload), []) == payload, "the bytes differ")
+        self.assertEqual(self.talk(("bytes",), lambda sock: exchange(sock, b""), []), b"")
+        self.talk(("bytes",), reset, [], "handle of 127.0.0.1:")
+
+        def client(sock):
+            received = []
+            # `end` is a word as any other, and no byte waits for the rest of its character.
+            for message in (b"Hello, world", b"end", *(bytes([byte]) for byte in "안".encode())):
+                sock.sendall(message)
+                received.append(sock.recv(1024))
+            return received
+
+        answers = self.talk(("bytes",), client, [])
+        self.assertEqual(b"".join(answers).decode(), "Hello, worldend안")
+
     def test_characters_in_two_parts(self):
         def client(sock):
             whole = "안녕 🦀".encode()
