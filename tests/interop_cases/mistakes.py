@@ -56,4 +56,5 @@ class Mistakes(Case):
             with self.subTest(name=name):
                 done = run(name, address, stdin=b"hello\n")
                 self.assertEqual((done.stdout, done.returncode), (b"", 1))
-                self.assert_one_line(done.stderr, f"cannot connect to {address}", "refused")
+                self.assert_one_line(done.stderr, f"cannot connect to {address}: ", "refused", "is no server running there?")
+                self.assertEqual(done.stderr.decode().count(address), 1)
