@@ -2,7 +2,6 @@
 
 import contextlib
 import random
-import signal
 import socket
 import threading
 import time
@@ -297,6 +296,10 @@ class RequestHandler(Case):
         for message in ("Hello, Server!", "안녕"):
             self.assertEqual(tutorials_client(address, message), ["Hello, Client!"])
             self.assert_says(process, f"Received from 127.0.0.1: {message}")
+        # Which is no answer to nothing, nor is that told of.
+        self.assertEqual(exchange(self.connect(address), b""), b"")
+        self.assertEqual(tutorials_client(address, "more"), ["Hello, Client!"])
+        self.assert_says(process, "Received from 127.0.0.1: more")
 
     @each(REQUEST_HANDLERS)
     def test_characters_in_two_parts(self, _name, _process, address):
@@ -471,21 +474,3 @@ class Counting(Case):
         self.assertEqual(sum(" has come, clients: " in line for line in said), 50)
         self.assertEqual(sum(" has gone, clients: " in line for line in said), 50)
         self.assertEqual(said[-1].split(" has gone, clients: ")[1:], ["0"])
-
-
-class NobodyReads(Case):
-    """The outspoken servers, where nobody reads what they say any more."""
-
-    def test_clients_are_served(self):
-        for server in (*PREFIX_ECHO, *MESSAGE_SERVERS):
-            with self.subTest(server=server):
-                process, address = self.launch(*server)
-                process.stdout.close()
-                with self.connect(address) as sock:
-                    sock.sendall(b"hello\n")
-                    answer = sock.recv(1024)
-                answers = {"request_handler_server": b"Echo: hello", "one_client_server receive": b""}
-                expected = answers.get(server[0], answers.get(" ".join(server), b"hello\n"))
-                self.assertEqual(answer, expected)
-                process.send_signal(signal.SIGTERM)
-                self.assertEqual(process.wait(TIMEOUT), 0)
