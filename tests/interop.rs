@@ -111,6 +111,25 @@ fn kill(group: u32) {
 }
 
 #[test]
+fn every_class_and_every_example_has_its_place_here() {
+    let here = include_str!("interop.rs");
+    let classes: Vec<&str> = include_str!("interop.py")
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix('"')?.strip_suffix("\","))
+        .collect();
+    assert!(!classes.is_empty(), "interop.py names its classes in __all__, a line for each");
+    for class in classes {
+        assert!(here.contains(&format!("run(\"{class}\");")), "no test here runs {class}");
+    }
+    for entry in Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        let is_example = path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").exists();
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap();
+        assert!(!is_example || PROGRAMS.contains(&name), "{name} is not in PROGRAMS");
+    }
+}
+
+#[test]
 fn pythons_clients_are_answered_by_the_echo_servers() {
     run("PythonClients");
 }
