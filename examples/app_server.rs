@@ -22,6 +22,9 @@ use common::app_message::Message;
 use serde_json::{json, Value};
 use socketserver::{handler_fn, Connection, HandlerResult, ThreadingTcpServer};
 
+/// The longest content, 2 MiB, of nothing but `[0,0,…]` is some 30 MiB as a `Value`: a gigabyte for all of them together.
+const MOST_AT_ONCE: usize = 32;
+
 const ENTRIES: [(&str, &str); 4] = [
     ("morpheus", "The god who gives the dreams of kings their shapes. 🌙"),
     ("ferris", "A crab who borrows and always gives back. 🦀"),
@@ -65,7 +68,7 @@ fn serve(request: &mut Connection) -> HandlerResult {
 fn main() -> ExitCode {
     common::run_with_address("app_server", |address| {
         let mut server = ThreadingTcpServer::builder()
-            .max_connections(256)
+            .max_connections(MOST_AT_ONCE)
             .request_deadline(Duration::from_secs(30))
             .handle_error(common::complain_of)
             .bind(address, handler_fn(serve))?;

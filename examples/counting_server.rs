@@ -1,4 +1,4 @@
-//! Sends back what its clients say, counts them, and ends when the last has gone.
+//! Sends back what its clients say, counts them, and ends when one has said `end` and the last has gone.
 //!
 //! Shows: what requests share, an `Arc` in the handler; `setup` and `finish`, which runs for clients that vanish too; a handler that stops
 //! its own server.
@@ -8,8 +8,9 @@
 //! when the last has gone, and sends `end` back too before it lets the client go.
 //!
 //! Expect: `listening on 127.0.0.1:10000`, then `127.0.0.1:40000 has come, clients: 1`, `127.0.0.1:40000: hello` for each message and
-//! `127.0.0.1:40000 has gone, clients: 0`. `end` leaves. When the last has said so, or has vanished, the server ends with exit code 0, as it
-//! does at Ctrl-C or SIGTERM; clients that are still there have 300 ms to finish then.
+//! `127.0.0.1:40000 has gone, clients: 0`. `end` leaves. When one has said so and nobody is left, the server ends with exit code 0, as it
+//! does at Ctrl-C or SIGTERM; clients that are still there have 300 ms to finish then. Whoever comes and goes without that word, such as a
+//! port scan, does not end it.
 //!
 //! Python's counterpart: the threaded servers of a tutorial that have `"end"` for the word to leave: the one with a global `numClient`
 //! that calls `os._exit(0)` at zero, and the one before it, which has none.
@@ -18,8 +19,7 @@ mod common;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use common::messages::Messages;
 use common::text::shown;
@@ -27,14 +27,31 @@ use socketserver::{Connection, Handler, HandlerResult, ThreadingTcpServer};
 
 #[derive(Clone)]
 struct Counted {
-    clients: Arc<AtomicUsize>,
+    count: Arc<Mutex<Count>>,
     forever: bool,
+}
+
+#[derive(Default)]
+struct Count {
+    clients: usize,
+    /// Somebody has said `end`.
+    ended: bool,
+}
+
+impl Counted {
+    fn count(&self) -> MutexGuard<'_, Count> {
+        // Nothing is left half done in it, whatever panics.
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Handler for Counted {
     /// Where this failed, `finish` would not run, and the count would be wrong. It cannot.
     fn setup(&mut self, request: &mut Connection) -> HandlerResult {
-        let clients = self.clients.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut count = self.count();
+        count.clients += 1;
+        let clients = count.clients;
+        drop(count);
         common::tell(format_args!("{} has come, clients: {clients}", request.peer_addr()));
         Ok(())
     }
@@ -48,6 +65,7 @@ impl Handler for Counted {
                 write!(request, "{message}{}", messages.line_end())?;
             }
             if leaves {
+                self.count().ended = true;
                 break;
             }
         }
@@ -55,9 +73,12 @@ impl Handler for Counted {
     }
 
     fn finish(&mut self, request: &mut Connection) -> HandlerResult {
-        let clients = self.clients.fetch_sub(1, Ordering::Relaxed) - 1;
+        let mut count = self.count();
+        count.clients -= 1;
+        let Count { clients, ended } = *count;
+        drop(count);
         common::tell(format_args!("{} has gone, clients: {clients}", request.peer_addr()));
-        if clients == 0 && !self.forever {
+        if clients == 0 && ended && !self.forever {
             request.server().shutdown_within(common::GRACE);
         }
         Ok(())
@@ -70,7 +91,7 @@ fn main() -> ExitCode {
         let mut server = ThreadingTcpServer::builder()
             .read_timeout(None) // clients may think for as long as they like
             .handle_error(common::complain_of)
-            .bind(address, Counted { clients: Arc::default(), forever })?;
+            .bind(address, Counted { count: Arc::default(), forever })?;
         common::stop_on_signals(server.handle())?;
         common::announce(server.local_addr())?;
         common::farewell(server.serve_forever()?);

@@ -4,8 +4,8 @@
 //! `Selector`.
 //!
 //! Run: start one of the echo servers that serve many at once, then
-//! `cargo run --example multi_connection_client -- 127.0.0.1:10000 1000`. The number of connections may be left out, and is 10 then; so
-//! may the address.
+//! `cargo run --example multi_connection_client -- 127.0.0.1:10000 1000`. The number of connections, 10,000 at most, may be left out,
+//! and is 10 then; so may the address.
 //!
 //! Expect: a line for each connection, a last line that counts them, and exit code 0. Where nobody listens, what comes back is not what
 //! was sent, or nothing happens for 5 seconds, one line says so and the exit code is 1.
@@ -16,7 +16,6 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,10 +29,10 @@ use socketserver::tcp;
 /// Within so long something must have happened on one of the connections.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-const DEFAULT_CONNECTIONS: NonZeroUsize = match NonZeroUsize::new(10) {
-    Some(ten) => ten,
-    None => NonZeroUsize::MIN,
-};
+const DEFAULT_CONNECTIONS: usize = 10;
+
+/// Each takes a port of this machine's, of which Linux gives out some 28,000 to one address, and memory for what it sends and receives.
+const MOST_CONNECTIONS: usize = 10_000;
 
 const MESSAGES: [&str; 3] = ["Message 1 from client", "두 번째 메시지", "and the last, from connection"];
 
@@ -82,6 +81,7 @@ fn main() -> ExitCode {
         "multi_connection_client",
         "CONNECTIONS",
         DEFAULT_CONNECTIONS,
+        MOST_CONNECTIONS,
         |address, count| {
             let addresses = address.to_endpoint()?.resolve(PATIENCE)?;
             let address = *addresses.first().ok_or("no address")?;

@@ -74,7 +74,7 @@ fn main() -> ExitCode {
     let usage = format!("[ADDRESS COUNT]    (default: a server of its own; COUNT is at most {MOST})");
     common::run_with_arguments("receive_exactly", &usage, |arguments| match arguments {
         [] => Some(by_itself()),
-        [address, count] => {
+        [address, count] if !address.starts_with('-') => {
             let count = count.parse().ok().filter(|count| *count <= MOST)?;
             Some(receive_from(address, count))
         }

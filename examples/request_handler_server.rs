@@ -5,7 +5,8 @@
 //!
 //! Run: `cargo run --example request_handler_server -- 127.0.0.1:10000 threading`, and in another terminal
 //! `cargo run --example message_client -- 127.0.0.1:10000 hello`. The address may be left out, and so may the kind of server, which is
-//! `sequential` then: one client after another. A text behind that is the answer to everything: `'Hello, Client!'`.
+//! `sequential` then: one client after another. A text behind that is the answer to everything, `'Hello, Client!'`, but not
+//! to a client that ends without a word.
 //!
 //! Expect: `listening on 127.0.0.1:10000`, then `Received from 127.0.0.1: hello`. The client gets `Echo: hello`, without a line end, as from
 //! Python. Ctrl-C or SIGTERM ends it with exit code 0.
@@ -37,8 +38,13 @@ struct MyTcpHandler {
 
 impl Handler for MyTcpHandler {
     fn handle(&mut self, request: &mut Connection) -> HandlerResult {
-        // As Python's: one who ends without a word has sent an empty message.
-        let message = Messages::new().next(request)?.unwrap_or_default();
+        let message = match Messages::new().next(request)? {
+            Some(message) => message,
+            // The cheat sheet's `if data:`.
+            None if self.answer.is_some() => return Ok(()),
+            // As MyTCPHandler has it, one who ends without a word has sent an empty message.
+            None => String::new(),
+        };
         let message = message.trim();
         let peer = request.peer_addr();
         let client = peer.as_socket_addr().map_or(peer.to_string(), |address| address.ip().to_string());

@@ -6,7 +6,8 @@
 //! `printf 'hello\n' | cargo run --example tcp_echo_client`. The address may be left out, and may be a name: `localhost:10000`.
 //!
 //! Expect: `Received: hello` for each line; the end of the input (Ctrl-D) ends it with exit code 0. Where nobody listens,
-//! or the server goes away, one line says so and the exit code is 1.
+//! or the server goes away, one line says so and the exit code is 1. The server's bytes are printed as they are, control characters too: to
+//! show what a stranger sends, see `common/text.rs`.
 //!
 //! Python's counterpart: the TCP client in the documentation of `socketserver`, made with `socket.create_connection`.
 

@@ -6,7 +6,8 @@
 //! `printf 'hello\n' | cargo run --example udp_client`. The address may be left out, and may be a name: `localhost:10000`.
 //!
 //! Expect: `Received: hello` for the line `hello`; an empty line is an empty datagram. The end of the input (Ctrl-D) ends it with exit code 0.
-//! Where nobody answers for five seconds, one line says so and the exit code is 1.
+//! Where nobody answers for five seconds, one line says so and the exit code is 1. The server's bytes are printed as they are, control
+//! characters too: to show what a stranger sends, see `common/text.rs`.
 //!
 //! Python's counterpart: the tutorials' UDP client, `sendto` and `recvfrom` on a `SOCK_DGRAM` socket with `settimeout(5.0)`, which takes
 //! anybody's datagram for the answer and gives up when the first is lost.

@@ -7,7 +7,7 @@
 //! `cargo run --example udp_client -- 127.0.0.1:10000`. The address may be left out, and so may the answer, which is `received` or `ack`.
 //!
 //! Expect: `listening on 127.0.0.1:10000`, then silence. Datagrams of more than 65,497 bytes are dropped, because `Received: ` would not fit
-//! before them. Ctrl-C or SIGTERM ends it with exit code 0, at once.
+//! before them. One that begins with `Received: ` is not answered, nor is `ACK` where `ack` is the answer: they are answers themselves. Ctrl-C or SIGTERM ends it with exit code 0, at once.
 //!
 //! Python's counterpart: the tutorials' UDP servers with their loops of `recvfrom` and `sendto`, of which one answers
 //! `f"Received: {data.decode()}"` and the other `b'ACK'`; `socketserver.UDPServer`.
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
             .max_packet_size(MOST - PREFIX.len())
             .handle_error(common::complain_of)
             .bind(address, handler_fn(move |request: &mut Datagram| answer(request, how)))?;
-        common::stop_on_signals(server.handle())?;
+        common::stop_at_once_on_signals(server.handle())?;
         common::announce(server.local_addr())?;
         common::farewell(server.serve_forever()?);
         Ok(())

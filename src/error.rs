@@ -62,7 +62,7 @@ pub enum Error {
     },
 
     /// None of the addresses a name stands for took the connection. Python: `create_connection(…, all_errors=True)`.
-    #[error("cannot connect to {address}: {}", attempts_text(.attempts))]
+    #[error("cannot connect to {address}: {}", attempts_text(.address, .attempts))]
     Connect {
         /// The address as it was given.
         address: String,
@@ -302,12 +302,23 @@ fn of_type(expected: &str) -> String {
     format!(" of type {expected}")
 }
 
-fn attempts_text(attempts: &[(SocketAddr, io::Error)]) -> String {
+fn attempts_text(given: &str, attempts: &[(SocketAddr, io::Error)]) -> String {
     if attempts.is_empty() {
         return "it stands for no address of the wanted family (that of the source address, if one is set)".to_owned();
     }
-    let texts: Vec<String> = attempts.iter().map(|(address, error)| format!("{address}: {error}")).collect();
-    texts.join("; ")
+    let text = |(address, error): &(SocketAddr, io::Error)| match attempts {
+        // It has been named already.
+        [_] if address.to_string() == given => format!("{error}{}", connect_hint(error)),
+        _ => format!("{address}: {error}{}", connect_hint(error)),
+    };
+    attempts.iter().map(text).collect::<Vec<_>>().join("; ")
+}
+
+fn connect_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => " (is no server running there?)",
+        _ => "",
+    }
 }
 
 /// The text of an error that may be the user's own, whose `Display` may fail or panic.

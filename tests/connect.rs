@@ -119,7 +119,9 @@ fn a_refusal_is_told_with_its_address() {
     let error = connect(address, LONG).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     let text = error.to_string();
-    assert!(text.starts_with(&format!("cannot connect to {address}: {address}: ")), "{text}");
+    assert!(text.starts_with(&format!("cannot connect to {address}: ")), "{text}");
+    assert!(text.ends_with(" (is no server running there?)"), "{text}");
+    assert_eq!(text.matches(&address.to_string()).count(), 1, "{text}");
     assert_eq!(attempts(error), [(address, io::ErrorKind::ConnectionRefused)]);
 }
 

@@ -495,28 +495,3 @@ fn a_sequential_server_rejects_nobody() {
     assert_eq!(served.handle.stats().rejected, 0);
     served.stop();
 }
-
-/// Which may be longer than a UDP datagram can be.
-#[test]
-#[cfg(target_os = "linux")] // where the system's buffers have room for such
-fn long_unix_datagrams_are_served_if_asked_for() {
-    use std::io::Read as _;
-
-    use socketserver::UnixDatagramServer;
-
-    let _watchdog = common::watchdog();
-    const LENGTH: usize = 100_000;
-    let served = UnixDatagramServer::serve(echo());
-    let client = served.place.client();
-    client.send(&[7; LENGTH]);
-    eventually("it is dropped by default", || served.handle.stats().dropped == 1);
-    served.stop();
-    let served = UnixDatagramServer::serve_as(UnixDatagramServer::builder().max_packet_size(LENGTH), echo());
-    let client = served.place.client();
-    client.send(&[7; LENGTH + 1]);
-    client.send(&[7; LENGTH]);
-    let mut answer = vec![0; LENGTH + 1];
-    assert_eq!((&client.0).read(&mut answer).unwrap(), LENGTH);
-    assert_eq!(served.handle.stats().dropped, 1);
-    served.stop();
-}

@@ -15,13 +15,15 @@ from interop_cases.clients import PythonClients
 from interop_cases.datagrams import DatagramMistakes, DatagramPrograms, PythonDatagrams, UdpClientExample
 from interop_cases.details import DetailMistakes, Names, ReceiveExactly, SocketOptions, Timeouts
 from interop_cases.echo_client import EchoClient
-from interop_cases.echo_servers import Counting, NobodyReads, OneClient, PrefixEcho, RequestHandler
+from interop_cases.echo_servers import Counting, OneClient, PrefixEcho, RequestHandler
 from interop_cases.exercises import ThreadsAndTraits
 from interop_cases.many_connections import MultiConnectionClient
 from interop_cases.message_clients import ConversationClient, MessageClient
 from interop_cases.mistakes import Mistakes
 from interop_cases.multi_user_chat import MultiUserChat
+from interop_cases.nobody_reads import NobodyReads
 from interop_cases.nonblocking import NonblockingConnect
+from interop_cases.reactor_once import ReactorOnce
 from interop_cases.signals import Signals
 from interop_cases.tour import Tour
 from interop_cases.web import HttpGet, HttpMistakes, HttpServer, HttpSignals
@@ -56,6 +58,7 @@ __all__ = [
     "PrefixEcho",
     "PythonClients",
     "PythonDatagrams",
+    "ReactorOnce",
     "ReceiveExactly",
     "RequestHandler",
     "Signals",

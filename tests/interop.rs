@@ -15,12 +15,13 @@ use std::time::Duration;
 /// For a whole class of tests. Each of them has a shorter watchdog of its own, which says where it hangs.
 const WATCHDOG: Duration = Duration::from_secs(300);
 
-const PROGRAMS: [&str; 32] = [
+const PROGRAMS: [&str; 33] = [
     "tcp_echo_server",
     "threading_echo_server",
     "select_echo_server",
     "multi_connection_server",
     "reactor_echo_server",
+    "reactor_once_server",
     "reactor_chat_server",
     "prefix_echo_server",
     "one_client_server",
@@ -110,6 +111,25 @@ fn kill(group: u32) {
 }
 
 #[test]
+fn every_class_and_every_example_has_its_place_here() {
+    let here = include_str!("interop.rs");
+    let classes: Vec<&str> = include_str!("interop.py")
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix('"')?.strip_suffix("\","))
+        .collect();
+    assert!(!classes.is_empty(), "interop.py names its classes in __all__, a line for each");
+    for class in classes {
+        assert!(here.contains(&format!("run(\"{class}\");")), "no test here runs {class}");
+    }
+    for entry in Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        let is_example = path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").exists();
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap();
+        assert!(!is_example || PROGRAMS.contains(&name), "{name} is not in PROGRAMS");
+    }
+}
+
+#[test]
 fn pythons_clients_are_answered_by_the_echo_servers() {
     run("PythonClients");
 }
@@ -168,6 +188,11 @@ fn one_client_is_served() {
 #[test]
 fn one_message_on_each_connection_is_answered() {
     run("RequestHandler");
+}
+
+#[test]
+fn the_first_bytes_of_each_connection_are_sent_back() {
+    run("ReactorOnce");
 }
 
 #[test]

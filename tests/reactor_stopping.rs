@@ -241,7 +241,7 @@ fn is_cut<K: ReactorKind>(drain: Duration, begin: fn(&mut Transport)) {
     assert_eq!((report.drained, report.abandoned, report.still_running), (0, 4, 0));
     for _ in 0..4 {
         receive(&is_cut);
-        assert!(receive(&failures).contains("cut: the server is shutting down"));
+        assert!(receive(&failures).contains("cut off: the server is shutting down"));
     }
     assert_eq!(failures.try_iter().count(), 0);
     drop(clients);

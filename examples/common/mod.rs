@@ -13,8 +13,8 @@ pub(crate) mod text;
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use socketserver::reactor::SelectorWaker;
@@ -33,20 +33,21 @@ pub(crate) fn run_with_address(name: &str, program: impl FnOnce(&str) -> Example
     })
 }
 
-/// Runs a program that takes an address and a number, called `what`; the number may be left out, or both.
+/// Runs a program that takes an address and a number from 1 to `most`, called `what`; the number may be left out, or both.
 pub(crate) fn run_with_address_and_number(
     name: &str,
     what: &str,
-    default: NonZeroUsize,
+    default: usize,
+    most: usize,
     program: impl FnOnce(&str, usize) -> ExampleResult,
 ) -> ExitCode {
-    let usage = format!("[ADDRESS [{what}]]    (default {DEFAULT_ADDRESS} {default})");
+    let usage = format!("[ADDRESS [{what}]]    (default {DEFAULT_ADDRESS} {default}; at most {most})");
     let number = |words: &[String]| match words {
         [] => Some(default),
-        [number] => number.parse().ok(),
+        [number] => number.parse().ok().filter(|number| (1..=most).contains(number)),
         _ => None,
     };
-    run_with_address_and(name, &usage, number, |address, number| program(address, number.get()))
+    run_with_address_and(name, &usage, number, program)
 }
 
 /// Runs a program that takes an address and one of some words, of which the first is the default; the word may be left out, or both.
@@ -129,6 +130,7 @@ pub(crate) fn pause(duration: Duration) {
 /// A line on stderr, all at once, because stderr keeps nothing back and others may be writing to the same terminal. Unlike `eprintln!` it
 /// does not panic where nobody reads stderr any more.
 pub(crate) fn complain(line: impl Display) {
+    let _speaking = Speaking::begin();
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
@@ -148,15 +150,63 @@ pub(crate) const GRACE: Duration = Duration::from_millis(300);
 /// Stops the server at Ctrl-C, SIGTERM or SIGHUP: it takes no more clients, and those it has get [`GRACE`] to finish. The second signal
 /// cuts them off.
 pub(crate) fn stop_on_signals(handle: ServerHandle) -> ExampleResult {
+    let notice = format!("stopping: clients have {GRACE:?} to finish; a second signal stops at once");
+    stop_within_on_signals(handle, GRACE, notice)
+}
+
+/// Stops a server that has nobody to wait for.
+pub(crate) fn stop_at_once_on_signals(handle: ServerHandle) -> ExampleResult {
+    stop_within_on_signals(handle, Duration::ZERO, "stopping".to_owned())
+}
+
+fn stop_within_on_signals(handle: ServerHandle, grace: Duration, notice: String) -> ExampleResult {
     ctrlc::set_handler(move || {
-        if handle.is_shutting_down() {
-            handle.shutdown_within(Duration::ZERO);
-        } else {
-            handle.shutdown_within(GRACE);
-            complain(format_args!("stopping: clients have {GRACE:?} to finish; a second signal stops at once"));
+        let is_first = !handle.is_shutting_down();
+        let left = if is_first { grace } else { Duration::ZERO };
+        handle.shutdown_within(left);
+        // A thread of its own, because this one is needed for the second signal, and may itself be stuck below.
+        let watch = move || end_where_nobody_listens(left);
+        if let Err(error) = std::thread::Builder::new().spawn(watch) {
+            complain(error);
+        }
+        if is_first {
+            complain(&notice);
         }
     })?;
     Ok(())
+}
+
+/// What is left of half a second after [`GRACE`], for a server to say what it has to say.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// Ends the process where the server should have ended and cannot, because a thread waits in a write to a pipe, or a terminal, from which
+/// nobody reads: a handler of a sequential server has the main thread. Nothing can call it back from there.
+fn end_where_nobody_listens(grace: Duration) {
+    std::thread::sleep(grace);
+    loop {
+        std::thread::sleep(LAST_WORDS);
+        if SPEAKING.load(Ordering::Relaxed) > 0 {
+            std::process::exit(0);
+        }
+    }
+}
+
+/// How many threads are just writing to stdout or stderr.
+static SPEAKING: AtomicUsize = AtomicUsize::new(0);
+
+struct Speaking;
+
+impl Speaking {
+    fn begin() -> Self {
+        SPEAKING.fetch_add(1, Ordering::Relaxed);
+        Speaking
+    }
+}
+
+impl Drop for Speaking {
+    fn drop(&mut self) {
+        SPEAKING.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Has Ctrl-C, SIGTERM or SIGHUP end the selector's wait.
@@ -175,6 +225,7 @@ pub(crate) fn unless_it_would_block(result: io::Result<usize>) -> io::Result<Opt
 
 /// A line on stdout; an error rather than `println!`'s panic where nobody reads it any more.
 pub(crate) fn say(line: impl Display) -> io::Result<()> {
+    let _speaking = Speaking::begin();
     writeln!(io::stdout(), "{line}")
 }
 

@@ -11,14 +11,24 @@ pub(crate) struct TextDecoder {
 impl TextDecoder {
     /// The characters that end in `bytes`.
     pub(crate) fn decode(&mut self, bytes: &[u8]) -> String {
-        let mut bytes = [&std::mem::take(&mut self.begun), bytes].concat();
-        self.begun = bytes.split_off(bytes.len().saturating_sub(begun_character(&bytes).len()));
-        String::from_utf8_lossy(&bytes).into_owned()
+        String::from_utf8_lossy(&self.whole(bytes)).into_owned()
     }
 
     /// A `�` where nothing more comes of a character that has begun.
     pub(crate) fn finish(&mut self) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut self.begun)).into_owned()
+        String::from_utf8_lossy(&self.rest()).into_owned()
+    }
+
+    /// The bytes of the characters that end in `bytes`, as they have come.
+    pub(crate) fn whole(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = [&self.rest(), bytes].concat();
+        self.begun = bytes.split_off(bytes.len().saturating_sub(begun_character(&bytes).len()));
+        bytes
+    }
+
+    /// The bytes of a character that has begun, where nothing more comes of it.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.begun)
     }
 }
 

@@ -240,8 +240,9 @@ impl<S: Source> Acceptor<S> {
     /// Accepts one request, to be handed over.
     fn accept(&mut self, queue: usize) -> Step {
         let request = match accept_from(&self.listener, &self.context) {
-            Ok(request) => request,
-            Err(error) => return self.accept_failed(error),
+            Some(Ok(request)) => request,
+            Some(Err(error)) => return self.accept_failed(error),
+            None => return Step::Fatal(io::ErrorKind::NotConnected.into()),
         };
         self.back_off.reset();
         // A place that has become free meanwhile belongs to who has waited for it.
@@ -280,7 +281,7 @@ impl<S: Source> Acceptor<S> {
         due: Option<Instant>,
         taker: &mut impl Takes<S::Request>,
     ) -> Step {
-        let Control { counters, gate, .. } = &*self.reception.control;
+        let counters = &self.reception.control.counters;
         counters.accepted.add_one();
         let mut left = if self.alone && S::Request::QUEUED { most.min(REQUESTS_A_PLACE) - 1 } else { 0 };
         let mut ended = None;
@@ -289,13 +290,12 @@ impl<S: Source> Acceptor<S> {
             if due.is_some_and(|due| due <= Instant::now()) {
                 return None;
             }
-            match accept_from(&self.listener, &self.context) {
+            // A stop that has come meanwhile is seen to elsewhere, where the listener is closed.
+            match accept_from(&self.listener, &self.context)? {
                 Ok(request) => {
                     counters.accepted.add_one();
                     Some(request)
                 }
-                // A stop that has come meanwhile is seen to elsewhere, where the listener is closed.
-                Err(AcceptError::Fatal(_)) if gate.is_stopping() => None,
                 Err(error) => {
                     (left, ended) = (0, Some(error));
                     None
@@ -347,11 +347,12 @@ impl<S: Source> Acceptor<S> {
     }
 }
 
-fn accept_from<S: Source>(listener: &Mutex<Option<S>>, context: &RequestContext) -> Result<S::Request, AcceptError> {
-    match &mut *lock(listener) {
-        Some(listener) => listener.accept(context),
-        None => Err(AcceptError::Fatal(io::ErrorKind::NotConnected.into())),
-    }
+/// `None` where the listener has been closed.
+fn accept_from<S: Source>(
+    listener: &Mutex<Option<S>>,
+    context: &RequestContext,
+) -> Option<Result<S::Request, AcceptError>> {
+    Some(lock(listener).as_mut()?.accept(context))
 }
 
 /// Says that user code runs on the serving thread, which can therefore not see to a stop. A stop that comes meanwhile, or

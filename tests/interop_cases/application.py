@@ -20,6 +20,9 @@ KEYS = ("byteorder", "content-type", "content-encoding", "content-length")
 # The longest content that the programs read.
 MOST = 2 << 20
 
+# So many clients the server serves at once.
+PLACES = 32
+
 MORPHEUS = "The god who gives the dreams of kings their shapes. 🌙"
 
 
@@ -224,6 +227,17 @@ class ApplicationServer(Case):
             self.connect(self.address).close()
         self.assert_refused(b"\0", "ended")
 
+    def test_so_many_at_once_and_no_more(self):
+        silent = [self.connect(self.address) for _ in range(PLACES)]
+        with self.connect(self.address) as sock:
+            sock.sendall(create_request("search", "morpheus"))
+            sock.settimeout(0.3)
+            with self.assertRaises(TimeoutError):
+                sock.recv(1)
+            silent[0].close()
+            sock.settimeout(TIMEOUT)
+            self.assertIn(MORPHEUS, read_to_end(sock).decode())
+
     def test_pieces_of_every_size(self):
         whole = create_request("search", "안녕하세요 🦀")
         for size in range(1, len(whole)):
@@ -235,16 +249,18 @@ class ApplicationServer(Case):
     def test_a_pause_anywhere(self):
         """Also within a character, and in the middle of the length."""
         whole = create_request("search", "안녕 🦀")
-        socks = [self.connect(self.address) for _ in whole]
-        for split, sock in enumerate(socks):
-            sock.sendall(whole[:split])
-        # While those wait, others are answered.
-        self.assert_still_serves()
-        for split, sock in enumerate(socks):
-            sock.sendall(whole[split:])
-            self.assertEqual(Message(sock).content, {"result": "No match for '안녕 🦀'."})
-            # The places are not unlimited.
-            sock.close()
+        splits = list(range(len(whole)))
+        # All but one of the places at a time.
+        while begun := [(split, self.connect(self.address)) for split in splits[: PLACES - 1]]:
+            del splits[: PLACES - 1]
+            for split, sock in begun:
+                sock.sendall(whole[:split])
+            # While those wait, others are answered.
+            self.assert_still_serves()
+            for split, sock in begun:
+                sock.sendall(whole[split:])
+                self.assertEqual(Message(sock).content, {"result": "No match for '안녕 🦀'."})
+                sock.close()
 
     def test_a_mebibyte(self):
         value = "가나🦀" * ((1 << 20) // 10 + 1)

@@ -227,6 +227,8 @@ class DetailMistakes(Details):
                 (address, str(MOST + 1)),
                 (address, str(1 << 64)),
                 (b"\xff", "5"),
+                ("-h", "5"),
+                ("--help", "5"),
             ),
             "names": (("localhost", "more"), ("--help",), (b"\xff",)),
         }

@@ -2,7 +2,6 @@
 
 import contextlib
 import random
-import signal
 import socket
 import threading
 import time
@@ -71,21 +70,45 @@ class PrefixEcho(Case):
             self.assert_says(process, f"Received from {me}: two\\nlines", f"Received from {me}: \\u{{1b}}[2J\\t")
             self.assert_says(process, f"Connection from {me} closed")
 
-    def test_a_character_that_straddles_two_reads_is_printed_whole(self):
+    def test_a_character_that_straddles_two_reads_is_printed_and_answered_whole(self):
         process, address = self.start("prefix_echo_server")
-        whole = "é안🦀".encode()
         with self.connect(address) as sock:
             me = name(sock)
             self.assert_says(process, f"Connection from {me}")
-            for byte in whole:
-                sock.sendall(bytes([byte]))
-                self.assertEqual(read_exactly(sock, 7), b"Echo: " + bytes([byte]))
-            self.assert_says(process, *(f"Received from {me}: {character}" for character in "é안🦀"))
-            # The whole of one and a part of the next; then nothing that could be its rest.
-            for piece, printed in (("가나".encode()[:5], "가"), (b"!", "\N{REPLACEMENT CHARACTER}!")):
+            for character in "é안🦀":
+                for byte in character.encode():
+                    sock.sendall(bytes([byte]))
+                    # So that each is read by itself.
+                    time.sleep(LONG_PAUSE)
+                answer = f"Echo: {character}".encode()
+                self.assertEqual(read_exactly(sock, len(answer)), answer)
+                self.assert_says(process, f"Received from {me}: {character}")
+            # The whole of one and a part of the next; then nothing that could be its rest; then the end in the middle of one.
+            begun = "나".encode()[:2]
+            broken = "\N{REPLACEMENT CHARACTER}"
+            for piece, answer, printed in (("가".encode() + begun, "가".encode(), "가"), (b"!", begun + b"!", broken + "!")):
                 sock.sendall(piece)
-                self.assertEqual(read_exactly(sock, 6 + len(piece)), b"Echo: " + piece)
+                self.assertEqual(read_exactly(sock, 6 + len(answer)), b"Echo: " + answer)
                 self.assert_says(process, f"Received from {me}: {printed}")
+            self.assertEqual(exchange(sock, begun), b"Echo: " + begun)
+            self.assert_says(process, f"Received from {me}: {broken}")
+
+    def test_without_a_prefix_no_byte_waits(self):
+        process, address = self.start("prefix_echo_server", "")
+        with self.connect(address) as sock:
+            for byte in "안".encode():
+                sock.sendall(bytes([byte]))
+                self.assertEqual(read_exactly(sock, 1), bytes([byte]))
+            self.assert_says(process, f"Connection from {name(sock)}", f"Received from {name(sock)}: 안")
+
+    def test_a_long_text_is_text_with_its_prefixes_too(self):
+        text = "가나다라" * 512
+        for kind in ("threading", "sequential"):
+            _process, address = self.start("prefix_echo_server", "Echo: ", kind)
+            answer = exchange(self.connect(address), text.encode())
+            # No read takes all of its 6 KiB.
+            self.assertGreater(answer.count(b"Echo: "), 1)
+            self.assertEqual(answer.decode().replace("Echo: ", ""), text)
 
     def test_a_mebibyte(self):
         # No byte of it is one of the prefix's.
@@ -174,6 +197,23 @@ class OneClient(Case):
 
         self.assertEqual(self.talk(("receive",), client, ["Received: 안녕하세요"]), b"")
 
+    def test_bytes_to_their_end(self):
+        payload = random.Random(5).randbytes(1 << 20)
+        self.assertTrue(self.talk(("bytes",), lambda sock: exchange(sock, payload), []) == payload, "the bytes differ")
+        self.assertEqual(self.talk(("bytes",), lambda sock: exchange(sock, b""), []), b"")
+        self.talk(("bytes",), reset, [], "handle of 127.0.0.1:")
+
+        def client(sock):
+            received = []
+            # `end` is a word as any other, and no byte waits for the rest of its character.
+            for message in (b"Hello, world", b"end", *(bytes([byte]) for byte in "안".encode())):
+                sock.sendall(message)
+                received.append(sock.recv(1024))
+            return received
+
+        answers = self.talk(("bytes",), client, [])
+        self.assertEqual(b"".join(answers).decode(), "Hello, worldend안")
+
     def test_characters_in_two_parts(self):
         def client(sock):
             whole = "안녕 🦀".encode()
@@ -256,6 +296,10 @@ class RequestHandler(Case):
         for message in ("Hello, Server!", "안녕"):
             self.assertEqual(tutorials_client(address, message), ["Hello, Client!"])
             self.assert_says(process, f"Received from 127.0.0.1: {message}")
+        # Which is no answer to nothing, nor is that told of.
+        self.assertEqual(exchange(self.connect(address), b""), b"")
+        self.assertEqual(tutorials_client(address, "more"), ["Hello, Client!"])
+        self.assert_says(process, "Received from 127.0.0.1: more")
 
     @each(REQUEST_HANDLERS)
     def test_characters_in_two_parts(self, _name, _process, address):
@@ -306,7 +350,7 @@ class RequestHandler(Case):
 
 
 class Counting(Case):
-    """counting_server, which ends when the last of its clients has gone."""
+    """counting_server, which ends when one of its clients has said `end` and the last has gone."""
 
     def come(self, process, address, clients):
         sock = self.connect(address)
@@ -342,11 +386,17 @@ class Counting(Case):
     def test_who_vanishes_has_gone_too(self):
         for vanish in (socket.socket.close, reset, lambda sock: sock.shutdown(socket.SHUT_WR)):
             process, address = self.start("counting_server", "last")
+            # As a port scan does; nobody was there to say that it was all.
+            alone = self.come(process, address, 1)
+            me = name(alone)
+            vanish(alone)
+            self.assert_says(process, f"{me} has gone, clients: 0")
             one = self.come(process, address, 1)
             two = self.come(process, address, 2)
             names = [name(one), name(two)]
-            vanish(one)
-            self.assert_says(process, f"{names[0]} has gone, clients: 1")
+            one.sendall(b"end")
+            self.assertEqual(read_to_end(one), b"")
+            self.assert_says(process, f"{names[0]}: end", f"{names[0]} has gone, clients: 1")
             self.say(two, process, "hello")
             vanish(two)
             self.assert_says(process, f"{names[1]} has gone, clients: 0")
@@ -355,6 +405,12 @@ class Counting(Case):
 
     def test_garbage_ends_its_own_connection(self):
         process, address = self.start("counting_server")
+        with self.come(process, address, 1) as first:
+            first_is = name(first)
+            first.sendall(b"\xff\n")
+            self.assertEqual(read_to_end(first), b"")
+        self.assert_says(process, f"{first_is} has gone, clients: 0")
+        self.assertIn("bad data on the connection with 127.0.0.1:", process.stderr.readline().decode())
         one = self.come(process, address, 1)
         for garbage in GARBAGE:
             two = self.come(process, address, 2)
@@ -418,21 +474,3 @@ class Counting(Case):
         self.assertEqual(sum(" has come, clients: " in line for line in said), 50)
         self.assertEqual(sum(" has gone, clients: " in line for line in said), 50)
         self.assertEqual(said[-1].split(" has gone, clients: ")[1:], ["0"])
-
-
-class NobodyReads(Case):
-    """The outspoken servers, where nobody reads what they say any more."""
-
-    def test_clients_are_served(self):
-        for server in (*PREFIX_ECHO, *MESSAGE_SERVERS):
-            with self.subTest(server=server):
-                process, address = self.launch(*server)
-                process.stdout.close()
-                with self.connect(address) as sock:
-                    sock.sendall(b"hello\n")
-                    answer = sock.recv(1024)
-                answers = {"request_handler_server": b"Echo: hello", "one_client_server receive": b""}
-                expected = answers.get(server[0], answers.get(" ".join(server), b"hello\n"))
-                self.assertEqual(answer, expected)
-                process.send_signal(signal.SIGTERM)
-                self.assertEqual(process.wait(TIMEOUT), 0)

@@ -1,9 +1,6 @@
 """The exercises that come before the servers."""
 
-import os
-import subprocess
-
-from .support import TIMEOUT, Case, example, run
+from .support import Case, run, run_unread
 
 
 class ThreadsAndTraits(Case):
@@ -18,10 +15,7 @@ class ThreadsAndTraits(Case):
         self.assertEqual(lines[10:], ["main END!", "handsome", "pretty", "I love python"])
 
     def test_nobody_reads_what_it_says(self):
-        reader, writer = os.pipe()
-        os.close(reader)
-        with open(writer, "wb") as stdout:
-            done = subprocess.run([example("threads_and_traits")], stdout=stdout, stderr=subprocess.PIPE, timeout=TIMEOUT)
+        done = run_unread("threads_and_traits")
         self.assertEqual(done.returncode, 1)
         self.assert_one_line(done.stderr, "threads_and_traits: ", "Broken pipe")
 

@@ -160,8 +160,8 @@ class ConversationClient(Case):
         self.assertEqual(received, [message.encode() for message in messages])
         self.assertTrue(self.received.empty())
 
-    def assert_answers(self, address, stdin, lines):
-        done = run("conversation_client", address, stdin=stdin.encode())
+    def assert_answers(self, address, stdin, lines, *words):
+        done = run("conversation_client", address, *words, stdin=stdin.encode())
         self.assertEqual((done.stderr.decode(), done.returncode), ("", 0))
         # No prompt, as nobody types.
         self.assertEqual(done.stdout.decode(), "".join(f"Received: {line}\n" for line in lines))
@@ -179,6 +179,20 @@ class ConversationClient(Case):
     def test_end_alone(self):
         self.assert_answers(self.until_end(), "end\n", [])
         self.assert_received("end")
+
+    def test_it_may_only_send(self):
+        for stdin, said in (("안녕하세요\nnever sent\n", ["안녕하세요"]), ("\n\nhello", ["hello"]), ("end\n", ["end"]), ("", [])):
+            received = queue.SimpleQueue()
+            address = self.serve(lambda request: received.put(request.rfile.read()))
+            self.assert_answers(address, stdin, [], "send")
+            self.assertEqual(received.get(timeout=TIMEOUT), "".join(said).encode())
+
+    def test_the_server_here_that_only_receives(self):
+        process, (host, port) = self.start("one_client_server", "receive")
+        self.assert_answers(f"{host}:{port}", "안녕하세요\n", [], "send")
+        self.assertEqual(process.wait(TIMEOUT), 0)
+        self.assertRegex(process.said.line(), r"^Connection from 127\.0\.0\.1:\d+$")
+        self.assertEqual(process.said.rest(), ["Received: 안녕하세요", "done"])
 
     def test_empty_lines_are_not_sent(self):
         self.assert_answers(self.until_end(), "one\n\n\ntwo\n\nend\n", ["one", "two"])
@@ -212,7 +226,7 @@ class ConversationClient(Case):
     def test_input_that_is_not_utf8(self):
         done = run("conversation_client", self.until_end(), stdin=b"\xff\n")
         self.assertEqual((done.stdout, done.returncode), (b"", 1))
-        self.assert_one_line(done.stderr, "conversation_client: stream did not contain valid UTF-8")
+        self.assert_one_line(done.stderr, "conversation_client: the input is not UTF-8 text")
         self.assert_received("")
 
     def test_nobody_reads_what_it_says(self):

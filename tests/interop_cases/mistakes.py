@@ -26,8 +26,11 @@ class Mistakes(Case):
                     done = run(name, *arguments)
                     self.assertEqual((done.stdout, done.returncode), (b"", 2))
                     self.assert_one_line(done.stderr, f"usage: {name} [ADDRESS [")
-        for connections in ("0", "-1", "1.5", "", b"\xff"):
-            self.assertEqual(run("multi_connection_client", "127.0.0.1:0", connections).returncode, 2)
+        for connections in ("0", "-1", "1.5", "", b"\xff", "10001", str((1 << 64) - 1), str(1 << 64)):
+            with self.subTest(connections=connections):
+                done = run("multi_connection_client", "127.0.0.1:0", connections)
+                self.assertEqual((done.stdout, done.returncode), (b"", 2))
+                self.assert_one_line(done.stderr, "usage: multi_connection_client [ADDRESS", "at most 10000")
         self.assertEqual(run("tour", "argument").returncode, 2)
 
     def test_a_bad_address(self):
@@ -53,4 +56,5 @@ class Mistakes(Case):
             with self.subTest(name=name):
                 done = run(name, address, stdin=b"hello\n")
                 self.assertEqual((done.stdout, done.returncode), (b"", 1))
-                self.assert_one_line(done.stderr, f"cannot connect to {address}", "refused")
+                self.assert_one_line(done.stderr, f"cannot connect to {address}: ", "refused", "is no server running there?")
+                self.assertEqual(done.stderr.decode().count(address), 1)
