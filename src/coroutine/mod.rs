@@ -33,6 +33,25 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Threads, coroutines or protocols: which when
+//! The same work on a machine with two processors (AMD EPYC, Linux 6.18), the server on one and the load on the other: processor time an
+//! exchange, as a multiple of a hand-written epoll loop's in the same run, and resident memory an idle connection. tokio's current-thread runtime is
+//! there to compare.
+//!
+//! | | [`ThreadingTcpServer`](crate::ThreadingTcpServer) | [`CoroutineTcpServer`] | [`ReactorTcpServer`](crate::ReactorTcpServer) | tokio |
+//! |---|---|---|---|---|
+//! | connect, 64-byte echo, close | 1.35 | 1.13 | 1.12 | 1.10 |
+//! | 64-byte echo, 64 connections | 1.77 | 1.14 | 1.10 | 1.11 |
+//! | 64-byte echo, 1,000 connections | 2.93 | 1.43 (1.22 to 1.30 in other runs) | 1.20 | 1.17 |
+//! | 10,000 idle connections, KiB each | 15 (of 4,000) | 9.5 | 0.5 | 4.8 |
+//!
+//! * **Threads** for handlers that compute, or call what blocks and cannot be told apart from what does not; for up to some hundreds of clients; where
+//!   all processors are to work. One handler that misbehaves costs its thread.
+//! * **Coroutines** for handlers that wait for their clients and for other servers, straight-line, with thousands of clients. A handler that computes
+//!   or blocks holds up its loop, and a lock held across a wait can deadlock it.
+//! * **Protocols** for tens of thousands of connections that are mostly idle, and for the least cost an exchange; at the price of callbacks, and of a
+//!   state that one keeps by hand.
+//!
 //! # What suspends, and what holds the loop up
 //! A coroutine runs on a stack of its own, on the thread of its event loop, until it waits; then the loop goes on with others. What waits so:
 //!
