@@ -56,7 +56,7 @@ impl runs_handlers::Sealed for Coroutines {}
 /// A server whose handlers run on coroutines, on the thread of an event loop or a few: see [`CoroutineTcpServer`].
 ///
 /// It has its address from `bind` on, but serves nobody until [`serve_forever`](CoroutineServer::serve_forever) or
-/// [`spawn`](CoroutineServer::spawn) is called, or a [`Reactor`](crate::reactor::Reactor) serves it among others. Dropping it closes it. It
+/// [`spawn`](CoroutineServer::spawn) is called, or a [`Reactor`] serves it among others. Dropping it closes it. It
 /// serves once: after a stop it answers [`Error::Closed`].
 #[must_use = "it serves nobody until `serve_forever` or `spawn` is called"]
 pub struct CoroutineServer<L: Listener> {
