@@ -30,7 +30,7 @@ class NobodyReads(Case):
                         if twice:
                             process.send_signal(number)
                             self.assertIn(b"stopping: ", process.stderr.readline())
-                        self.assert_ends_at(number, process)
+                        self.assert_ends_promptly(process, number)
 
     def test_clients_are_served(self):
         for server in (*PREFIX_ECHO, *MESSAGE_SERVERS):

@@ -48,7 +48,7 @@ class ReactorOnce(Case):
             process, address = self.start(SERVER)
             with self.connect(address):
                 self.assertEqual(exchange(self.connect(address), b"hello"), b"hello")
-                self.assert_ends_at(number, process)
+                self.assert_ends_promptly(process, number)
 
     def test_mistakes(self):
         for arguments in (["127.0.0.1:0", "more"], ["--help"], [b"\xff"]):
