@@ -9,9 +9,12 @@ use mio::{Registry, Token};
 use super::arena::{Arena, Key};
 use super::arrival::Adoption;
 use super::channel::{Channel, Event, Fate, Turn};
+#[cfg(feature = "coroutine")]
+use super::coroutine::{give_up_late, CoroutineSeat, Stacks};
 use super::datagram::DatagramSeat;
 use super::house::{House, Serves};
 use super::inbox::{Broadcast, Command, Inbox};
+use super::seat::{settle, Seat};
 use super::timers::Timers;
 use super::transport_handle::TransportHandle;
 use crate::address::Address;
@@ -20,17 +23,6 @@ use crate::control::Control;
 use crate::poller::Poller;
 use crate::server::{guarded, sealed::Arrival as _, Cause, Failure, Stage, Taken};
 use crate::sys;
-#[cfg(feature = "coroutine")]
-use {
-    super::arrival::Arrival,
-    super::coroutine::{CoroutineSeat, CoroutineStream, Stacks},
-    super::house::Handlers,
-    crate::connection::Connection,
-    crate::server::Slot,
-    crate::stream::Stream,
-    crate::task::{Coroutine, Home, Task},
-    std::sync::Weak,
-};
 
 /// Events that one wait brings at the most. Enough that a busy loop seldom waits twice for what one wait could bring, few enough
 /// that what other threads ask for is seen to in between.
@@ -46,8 +38,8 @@ const MOST_LISTENERS: usize = 1024;
 /// Waits for events and gives them to connections, until there is nothing left to serve.
 pub(crate) struct EventLoop {
     poller: Poller,
-    seats: Arena<Seat>,
-    desk: Desk,
+    pub(super) seats: Arena<Seat>,
+    pub(super) desk: Desk,
     /// Among those of the reactor.
     number: u32,
     commands: Vec<Command>,
@@ -58,11 +50,11 @@ pub(crate) struct EventLoop {
     /// No server is going to send connections any more.
     finishing: bool,
     /// How many of the seats are sockets of others, which are nobody's to wait for.
-    watched: usize,
+    pub(super) watched: usize,
 }
 
 /// What is lent to whoever has the turn.
-struct Desk {
+pub(super) struct Desk {
     timers: Timers<Key>,
     inbox: Arc<Inbox>,
     /// How many commands have been carried out in all.
@@ -70,7 +62,7 @@ struct Desk {
     buffer: Vec<u8>,
     now: Instant,
     #[cfg(feature = "coroutine")]
-    stacks: Stacks,
+    pub(super) stacks: Stacks,
 }
 
 impl Desk {
@@ -89,94 +81,6 @@ impl Desk {
     }
 }
 
-/// What a loop serves.
-#[allow(clippy::large_enum_variant)] // nearly all of them are the large one, and a box would cost each an allocation
-enum Seat {
-    Channel(Channel),
-    Datagram(Box<DatagramSeat>),
-    #[cfg(feature = "coroutine")]
-    Coroutine(Box<CoroutineSeat>),
-    /// A socket that a coroutine has connected.
-    #[cfg(feature = "coroutine")]
-    Watched(Weak<CoroutineStream>),
-}
-
-impl Seat {
-    /// It has its next turn, of those that have more to do.
-    fn go_on(&mut self, turn: &mut Turn<'_>) -> Fate {
-        match self {
-            Seat::Channel(channel) => {
-                channel.queued = false;
-                channel.event(Event::default(), turn)
-            }
-            Seat::Datagram(seat) => {
-                seat.queued = false;
-                seat.event(Event::default(), turn)
-            }
-            #[cfg(feature = "coroutine")]
-            Seat::Coroutine(seat) => seat.go_on(turn),
-            #[cfg(feature = "coroutine")]
-            Seat::Watched(_) => Fate::Stays,
-        }
-    }
-
-    fn event(&mut self, event: Event, turn: &mut Turn<'_>) -> Fate {
-        match self {
-            Seat::Channel(channel) => channel.event(event, turn),
-            Seat::Datagram(seat) => seat.event(event, turn),
-            #[cfg(feature = "coroutine")]
-            Seat::Coroutine(seat) => seat.event(event, turn),
-            #[cfg(feature = "coroutine")]
-            Seat::Watched(stream) => {
-                if let Some(stream) = stream.upgrade() {
-                    stream.event(event);
-                }
-                Fate::Stays
-            }
-        }
-    }
-
-    fn timer(&mut self, turn: &mut Turn<'_>) -> Fate {
-        match self {
-            Seat::Channel(channel) => channel.timer(turn),
-            Seat::Datagram(_) => Fate::Stays,
-            #[cfg(feature = "coroutine")]
-            Seat::Coroutine(seat) => seat.timer(turn),
-            #[cfg(feature = "coroutine")]
-            Seat::Watched(_) => Fate::Stays,
-        }
-    }
-
-    fn fail(&mut self, error: &io::Error, turn: &mut Turn<'_>) -> Fate {
-        match self {
-            Seat::Channel(channel) => channel.fail(error),
-            Seat::Datagram(seat) => seat.lose(Some(error)),
-            #[cfg(feature = "coroutine")]
-            Seat::Coroutine(seat) => return seat.fail(turn),
-            #[cfg(feature = "coroutine")]
-            Seat::Watched(stream) => {
-                give_up(stream);
-                return Fate::Stays;
-            }
-        }
-        let _ = turn;
-        Fate::Gone
-    }
-
-    /// Whether it is among those that have more to do; it is from now on.
-    fn queue(&mut self) -> bool {
-        let queued = match self {
-            Seat::Channel(channel) => &mut channel.queued,
-            Seat::Datagram(seat) => &mut seat.queued,
-            #[cfg(feature = "coroutine")]
-            Seat::Coroutine(seat) => &mut seat.queued,
-            #[cfg(feature = "coroutine")]
-            Seat::Watched(_) => return true,
-        };
-        std::mem::replace(queued, true)
-    }
-}
-
 impl Drop for EventLoop {
     fn drop(&mut self) {
         #[cfg(feature = "coroutine")]
@@ -184,11 +88,7 @@ impl Drop for EventLoop {
         // What was sent too late is dropped, which closes the connections among it, and drops the users' filters.
         let late = self.desk.inbox.close();
         #[cfg(feature = "coroutine")]
-        for command in &late {
-            if let Command::Watch(stream) = command {
-                give_up(stream);
-            }
-        }
+        give_up_late(&late);
         let _ = guarded(Stage::Drop, || drop(late));
     }
 }
@@ -325,7 +225,7 @@ impl EventLoop {
     }
 
     /// The same for whatever is served.
-    fn with_seat(&mut self, key: Key, work: impl FnOnce(&mut Seat, &mut Turn<'_>) -> Fate) {
+    pub(super) fn with_seat(&mut self, key: Key, work: impl FnOnce(&mut Seat, &mut Turn<'_>) -> Fate) {
         let EventLoop { poller, seats, desk, again, .. } = self;
         let Some(seat) = seats.get_mut(key) else { return };
         let fate = work(seat, &mut desk.turn(key, poller.registry()));
@@ -378,12 +278,7 @@ impl EventLoop {
             #[cfg(feature = "coroutine")]
             Command::Watch(stream) => self.watch(&stream),
             #[cfg(feature = "coroutine")]
-            Command::Forget(key) => {
-                if matches!(self.seats.get_mut(key), Some(Seat::Watched(_))) {
-                    drop(self.seats.remove(key));
-                    self.watched -= 1;
-                }
-            }
+            Command::Forget(key) => self.forget(key),
         }
     }
 
@@ -440,66 +335,6 @@ impl EventLoop {
         }
     }
 
-    /// Takes a connection in whose handler runs on a coroutine, and begins with it.
-    #[cfg(feature = "coroutine")]
-    fn start(&mut self, arrival: Arrival, slot: Slot, handlers: &Handlers) -> Result<Taken, Failure> {
-        let Some(link) = arrival.into_link() else { return Ok(Taken::Served) };
-        let peer = link.peer.clone();
-        let stack = self.desk.stacks.take(handlers.stack_size).map_err(|error| not_taken(&error, &peer))?;
-        let key = self.seats.next_key();
-        let home: Arc<dyn Home> = Arc::new(Arc::clone(&self.desk.inbox));
-        let task = Task::new(home, key.token().0);
-        link.settle_in(&self.desk.inbox, key);
-        let stream = Arc::new(CoroutineStream::new(Arc::clone(&link)));
-        stream.set_owner(Arc::clone(&task));
-        let connection = Connection::new(&handlers.context, Arc::clone(&stream) as Arc<dyn Stream>, peer.clone());
-        link.serve(connection.cut_target());
-        let job = handlers.service.job(connection, slot);
-        let coroutine = Coroutine::new(stack, Arc::clone(&task), move || job.run_keeping_place());
-        let seat = CoroutineSeat::new(coroutine, handlers.stack_size, task, stream);
-        self.insert(|_| Seat::Coroutine(Box::new(seat))).map_err(|error| not_taken(&error, &peer))?;
-        self.with_coroutine(key, CoroutineSeat::go_on);
-        Ok(Taken::Served)
-    }
-
-    /// Has a socket that a coroutine has connected reported to whoever waits for it.
-    #[cfg(feature = "coroutine")]
-    fn watch(&mut self, stream: &Weak<CoroutineStream>) {
-        let Some(watched) = stream.upgrade() else { return };
-        let registered = match self.seats.insert_with(|_| Seat::Watched(Weak::clone(stream))) {
-            Some(key) => {
-                self.watched += 1;
-                watched.set_key(key);
-                watched.register(self.poller.registry(), key.token())
-            }
-            None => Err(io::ErrorKind::OutOfMemory.into()),
-        };
-        if let Err(error) = registered {
-            log::error!("cannot watch the connection to {}, which is closed: {error}", watched.link().peer);
-            let _ = watched.shutdown(std::net::Shutdown::Both);
-        }
-    }
-
-    /// Nothing will be reported any more, so whoever still waits has to be told.
-    #[cfg(feature = "coroutine")]
-    fn end_coroutines(&mut self) {
-        for key in self.seats.keys() {
-            match self.seats.get_mut(key) {
-                Some(Seat::Watched(stream)) => give_up(stream),
-                Some(Seat::Coroutine(_)) => self.with_coroutine(key, CoroutineSeat::fail),
-                _ => {}
-            }
-        }
-    }
-
-    #[cfg(feature = "coroutine")]
-    fn with_coroutine(&mut self, key: Key, work: impl FnOnce(&mut CoroutineSeat, &mut Turn<'_>) -> Fate) {
-        self.with_seat(key, |seat, turn| match seat {
-            Seat::Coroutine(seat) => work(seat, turn),
-            _ => Fate::Stays,
-        });
-    }
-
     /// Takes a datagram socket in.
     pub(crate) fn add_datagrams(&mut self, mut seat: Box<DatagramSeat>) -> io::Result<()> {
         let key = self.seats.next_key();
@@ -507,7 +342,7 @@ impl EventLoop {
         self.insert(|_| Seat::Datagram(seat)).map(drop)
     }
 
-    fn insert(&mut self, make: impl FnOnce(Key) -> Seat) -> io::Result<Key> {
+    pub(super) fn insert(&mut self, make: impl FnOnce(Key) -> Seat) -> io::Result<Key> {
         let key = self.seats.insert_with(make).ok_or(io::ErrorKind::OutOfMemory)?;
         self.desk.inbox.add_load();
         Ok(key)
@@ -565,33 +400,9 @@ impl EventLoop {
     }
 }
 
-/// Ends a stream that nobody watches any more.
-#[cfg(feature = "coroutine")]
-fn give_up(stream: &Weak<CoroutineStream>) {
-    if let Some(stream) = stream.upgrade() {
-        let _ = stream.shutdown(std::net::Shutdown::Both);
-    }
-}
-
 /// Why a connection is not served.
-fn not_taken(error: &io::Error, peer: &Address) -> Failure {
+pub(super) fn not_taken(error: &io::Error, peer: &Address) -> Failure {
     let reason = format!("cannot take the connection into an event loop: {error}");
     let cause = Cause::Error(io::Error::new(error.kind(), reason).into());
     Failure::new(Stage::Dispatch, cause).of_peer(peer)
-}
-
-/// Sees to what becomes of a connection after its turn.
-fn settle(fate: Fate, key: Key, seats: &mut Arena<Seat>, again: &mut Vec<Key>, inbox: &Inbox) {
-    match (fate, seats.get_mut(key)) {
-        (Fate::Gone, _) => {
-            drop(seats.remove(key));
-            inbox.take_load();
-        }
-        (Fate::Again, Some(seat)) => {
-            if !seat.queue() {
-                again.push(key);
-            }
-        }
-        (Fate::Again | Fate::Stays, _) => {}
-    }
 }

@@ -43,6 +43,7 @@ mod reactor;
 mod reactor_handle;
 mod ready;
 mod running_reactor;
+mod seat;
 mod selector;
 mod selector_waker;
 mod server;

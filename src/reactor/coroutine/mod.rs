@@ -1,12 +1,15 @@
-//! Handlers on coroutines, in an event loop: the seat of each, the stream under its connection, the stacks.
+//! Handlers on coroutines, in an event loop: what it does for them, the seat of each, the stream under its connection, the
+//! stacks.
 
 mod seat;
+mod serving;
 mod stacks;
 mod stream;
 
 use std::sync::Arc;
 
 pub(crate) use seat::CoroutineSeat;
+pub(super) use serving::{give_up, give_up_late};
 pub(crate) use stacks::Stacks;
 pub(crate) use stream::CoroutineStream;
 

@@ -1,0 +1,108 @@
+//! What an event loop does for handlers on coroutines, and for the sockets that these have connected.
+
+use std::io;
+use std::sync::{Arc, Weak};
+
+use super::{CoroutineSeat, CoroutineStream};
+use crate::connection::Connection;
+use crate::reactor::arena::Key;
+use crate::reactor::arrival::Arrival;
+use crate::reactor::channel::{Fate, Turn};
+use crate::reactor::event_loop::{not_taken, EventLoop};
+use crate::reactor::house::Handlers;
+use crate::reactor::inbox::Command;
+use crate::reactor::seat::Seat;
+use crate::server::{Failure, Slot, Taken};
+use crate::stream::Stream;
+use crate::task::{Coroutine, Home, Task};
+
+impl EventLoop {
+    /// Takes a connection in whose handler runs on a coroutine, and begins with it.
+    pub(in crate::reactor) fn start(
+        &mut self,
+        arrival: Arrival,
+        slot: Slot,
+        handlers: &Handlers,
+    ) -> Result<Taken, Failure> {
+        let Some(link) = arrival.into_link() else { return Ok(Taken::Served) };
+        let peer = link.peer.clone();
+        let stack = self.desk.stacks.take(handlers.stack_size).map_err(|error| not_taken(&error, &peer))?;
+        let key = self.seats.next_key();
+        let home: Arc<dyn Home> = Arc::new(Arc::clone(self.inbox()));
+        let task = Task::new(home, key.token().0);
+        link.settle_in(self.inbox(), key);
+        let stream = Arc::new(CoroutineStream::new(Arc::clone(&link)));
+        stream.set_owner(Arc::clone(&task));
+        let connection = Connection::new(&handlers.context, Arc::clone(&stream) as Arc<dyn Stream>, peer.clone());
+        link.serve(connection.cut_target());
+        let job = handlers.service.job(connection, slot);
+        let coroutine = Coroutine::new(stack, Arc::clone(&task), move || job.run_keeping_place());
+        let seat = CoroutineSeat::new(coroutine, handlers.stack_size, task, stream);
+        self.insert(|_| Seat::Coroutine(Box::new(seat))).map_err(|error| not_taken(&error, &peer))?;
+        self.with_coroutine(key, CoroutineSeat::go_on);
+        Ok(Taken::Served)
+    }
+
+    /// Has a socket that a coroutine has connected reported to whoever waits for it.
+    pub(in crate::reactor) fn watch(&mut self, stream: &Weak<CoroutineStream>) {
+        let Some(watched) = stream.upgrade() else { return };
+        let registered = match self.seats.insert_with(|_| Seat::Watched(Weak::clone(stream))) {
+            Some(key) => {
+                self.watched += 1;
+                watched.set_key(key);
+                watched.register(self.registry(), key.token())
+            }
+            None => Err(io::ErrorKind::OutOfMemory.into()),
+        };
+        if let Err(error) = registered {
+            log::error!("cannot watch the connection to {}, which is closed: {error}", watched.link().peer);
+            let _ = watched.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    /// A socket that a coroutine had connected has been closed.
+    pub(in crate::reactor) fn forget(&mut self, key: Key) {
+        if matches!(self.seats.get_mut(key), Some(Seat::Watched(_))) {
+            drop(self.seats.remove(key));
+            self.watched -= 1;
+        }
+    }
+
+    /// Nothing will be reported any more, so whoever still waits has to be told.
+    pub(in crate::reactor) fn end_coroutines(&mut self) {
+        for key in self.seats.keys() {
+            match self.seats.get_mut(key) {
+                Some(Seat::Watched(stream)) => give_up(stream),
+                Some(Seat::Coroutine(_)) => self.with_coroutine(key, CoroutineSeat::fail),
+                _ => {}
+            }
+        }
+    }
+
+    pub(in crate::reactor) fn with_coroutine(
+        &mut self,
+        key: Key,
+        work: impl FnOnce(&mut CoroutineSeat, &mut Turn<'_>) -> Fate,
+    ) {
+        self.with_seat(key, |seat, turn| match seat {
+            Seat::Coroutine(seat) => work(seat, turn),
+            _ => Fate::Stays,
+        });
+    }
+}
+
+/// Of what was sent to a loop that has ended: nobody is going to watch those either.
+pub(in crate::reactor) fn give_up_late(commands: &[Command]) {
+    for command in commands {
+        if let Command::Watch(stream) = command {
+            give_up(stream);
+        }
+    }
+}
+
+/// Ends a stream that nobody watches any more.
+pub(in crate::reactor) fn give_up(stream: &Weak<CoroutineStream>) {
+    if let Some(stream) = stream.upgrade() {
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+    }
+}
