@@ -385,8 +385,7 @@ impl EventLoop {
     /// A datagram server is stopping.
     pub(crate) fn stop_datagrams(&mut self, control: &Arc<Control>) {
         let of_control = |seat: &Seat| matches!(seat, Seat::Datagram(seat) if Arc::ptr_eq(seat.control(), control));
-        let keys: Vec<Key> = self.seats.iter().filter(|(_, seat)| of_control(seat)).map(|(key, _)| key).collect();
-        for key in keys {
+        for key in self.keys_of(of_control) {
             if let Some(Seat::Datagram(mut seat)) = self.seats.remove(key) {
                 seat.lose(None);
                 self.desk.inbox.take_load();
@@ -395,8 +394,12 @@ impl EventLoop {
     }
 
     fn members(&self, house: &Arc<House>) -> Vec<Key> {
-        let of_house = |seat: &Seat| matches!(seat, Seat::Channel(channel) if Arc::ptr_eq(channel.house(), house));
-        self.seats.iter().filter(|(_, seat)| of_house(seat)).map(|(key, _)| key).collect()
+        self.keys_of(|seat| matches!(seat, Seat::Channel(channel) if Arc::ptr_eq(channel.house(), house)))
+    }
+
+    /// Collected, because what is done with each may change which there are.
+    fn keys_of(&self, is_one: impl Fn(&Seat) -> bool) -> Vec<Key> {
+        self.seats.iter().filter(|(_, seat)| is_one(seat)).map(|(key, _)| key).collect()
     }
 }
 
