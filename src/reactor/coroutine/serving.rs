@@ -56,7 +56,7 @@ impl EventLoop {
         };
         if let Err(error) = registered {
             log::error!("cannot watch the connection to {}, which is closed: {error}", watched.link().peer);
-            let _ = watched.shutdown(std::net::Shutdown::Both);
+            give_up(stream);
         }
     }
 
