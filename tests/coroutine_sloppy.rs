@@ -83,6 +83,15 @@ fn check(what: impl Fn(&mut Connection) -> HandlerResult + Clone + Send + 'stati
     }
 }
 
+/// A server elsewhere whose answers have no end.
+fn endless() -> Serving {
+    let handler = handler_fn(|request: &mut Connection| loop {
+        request.write_all(&[7; 65_536])?;
+    });
+    let builder = ThreadingTcpServer::builder().handle_error(|_| ()).drain_timeout(Duration::ZERO);
+    builder.bind("127.0.0.1:0", handler).unwrap().spawn().unwrap()
+}
+
 #[test]
 fn one_that_tries_again_after_its_deadline() {
     run(|| {
@@ -123,16 +132,7 @@ fn one_that_reads_on_after_the_end() {
 #[test]
 fn one_that_copies_on_from_elsewhere() {
     run(|| {
-        let endless = handler_fn(|request: &mut Connection| loop {
-            request.write_all(&[7; 65_536])?;
-        });
-        let behind = ThreadingTcpServer::builder()
-            .handle_error(|_| ())
-            .drain_timeout(Duration::ZERO)
-            .bind("127.0.0.1:0", endless)
-            .unwrap()
-            .spawn()
-            .unwrap();
+        let behind = endless();
         let address = behind.local_addr();
         check(move |_| {
             let mut upstream = tcp::connect(address, LONG)?;
@@ -222,16 +222,7 @@ fn a_drop_that_writes_where_another_has_the_turn() {
 #[test]
 fn a_thread_waits_for_room_at_one_who_never_waits() {
     run(|| {
-        let endless = handler_fn(|request: &mut Connection| loop {
-            request.write_all(&[7; 65_536])?;
-        });
-        let behind = ThreadingTcpServer::builder()
-            .handle_error(|_| ())
-            .drain_timeout(Duration::ZERO)
-            .bind("127.0.0.1:0", endless)
-            .unwrap()
-            .spawn()
-            .unwrap();
+        let behind = endless();
         let address = behind.local_addr();
         let (sender, writers) = channel();
         let handler = sloppy(move |request| {
