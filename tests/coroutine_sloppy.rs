@@ -6,33 +6,21 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use common::coroutines::{self, connect, serve_as, Serving};
 use common::{eventually, receive, run, LONG};
-use socketserver::coroutine::{sleep, CoroutineTcpServer, Coroutines};
+use socketserver::coroutine::{sleep, Coroutines};
 use socketserver::server::Builder;
 use socketserver::tcp::TcpListener;
-use socketserver::{
-    handler_fn, tcp, Connection, ConnectionWriter, Handler, HandlerResult, Running, ThreadingTcpServer,
-};
+use socketserver::{handler_fn, tcp, Connection, ConnectionWriter, Handler, HandlerResult, ThreadingTcpServer};
 
-type Serving = Running<SocketAddr>;
-
+/// One that says nothing of the errors there will be, and waits but briefly for those who do not end.
 fn builder() -> Builder<TcpListener, Coroutines> {
-    CoroutineTcpServer::builder().handle_error(|_| ()).drain_timeout(Duration::from_millis(50))
-}
-
-fn serve_as(builder: Builder<TcpListener, Coroutines>, handler: impl Handler + Clone) -> Serving {
-    builder.bind("127.0.0.1:0", handler).unwrap().spawn().unwrap()
-}
-
-fn connect(serving: &Serving) -> TcpStream {
-    let client = TcpStream::connect(serving.local_addr()).unwrap();
-    client.set_read_timeout(Some(LONG)).unwrap();
-    client
+    coroutines::builder().handle_error(|_| ()).drain_timeout(Duration::from_millis(50))
 }
 
 /// A handler that answers a first byte `e` with itself, and does otherwise what it is told to.

@@ -3,6 +3,8 @@
 #![allow(dead_code, unused_imports, unused_macros, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(feature = "coroutine")]
+pub mod coroutines;
 #[macro_use]
 pub mod kinds;
 #[macro_use]
