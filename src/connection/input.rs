@@ -146,9 +146,8 @@ impl Connection {
     }
 
     fn receive_some(&mut self, read: &mut dyn FnMut(&mut Self, Wait) -> io::Result<usize>) -> io::Result<usize> {
-        if let Some(error) = &self.input.broken {
-            let error = error.clone();
-            return Err(Error::Framing { address: self.peer.to_string(), source: error }.into());
+        if self.input.broken.is_some() {
+            return self.received_nothing(Ok(0));
         }
         let wait = Wait { timeout: self.read_timeout, deadline: self.deadline() };
         let result = loop {
@@ -157,6 +156,20 @@ impl Connection {
                 result => break result,
             }
         };
+        match result {
+            Ok(count) if count > 0 && !self.shared.is_cut() => Ok(count),
+            result => self.received_nothing(result),
+        }
+    }
+
+    /// Why nothing can be handed over. Apart from the rest because it takes much more of the stack, which a coroutine that waits for bytes would
+    /// have below it.
+    #[cold]
+    #[inline(never)]
+    fn received_nothing(&mut self, result: io::Result<usize>) -> io::Result<usize> {
+        if let Some(error) = self.input.broken.clone() {
+            return Err(Error::Framing { address: self.peer.to_string(), source: error }.into());
+        }
         // After a cut the kernel may still have data and then says a clean end: neither may look like a whole request.
         if self.shared.is_cut() {
             return Err(Error::Cut { address: self.peer.to_string() }.into());

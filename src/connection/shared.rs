@@ -17,6 +17,9 @@ use crate::stream::Stream;
 use crate::sync::{lock, Mutex};
 
 /// The stream, and the writing side of it, which stands in `writing.rs`.
+///
+/// What an exchange touches stands together, in as few cache lines as hold it: `cut` and the front of `side` too.
+#[repr(C)]
 pub(crate) struct Shared {
     /// What was accepted or connected; a cut goes here.
     pub(super) raw: Arc<dyn Stream>,

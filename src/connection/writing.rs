@@ -21,22 +21,24 @@ use crate::error::{text_of, Error};
 use crate::stream::Wait;
 use crate::sync::{lock, Mutex, MutexGuard};
 
+/// What every write looks at stands first: see [`Shared`].
+#[repr(C)]
 pub(super) struct WritingSide {
-    pub(super) peer: Address,
-    pub(super) timeout: Option<Duration>,
-    pub(super) deadline: Option<Deadline>,
     /// Somebody has the turn.
     pub(super) writing: bool,
+    pub(super) state: SideState,
     /// How many wait for it. Signalling nobody would be a system call a write.
     pub(super) waiting: usize,
-    /// When something was last sent while somebody waited.
-    pub(super) progress: Option<Instant>,
     /// Bytes that `try_write` accepted.
     pub(super) queue: Vec<u8>,
-    /// How many more of those are being sent.
+    pub(super) timeout: Option<Duration>,
+    pub(super) deadline: Option<Deadline>,
+    /// How many more bytes of those are being sent.
     pub(super) in_flight: usize,
     pub(super) queue_limit: usize,
-    pub(super) state: SideState,
+    /// When something was last sent while somebody waited.
+    pub(super) progress: Option<Instant>,
+    pub(super) peer: Address,
 }
 
 pub(super) enum SideState {
@@ -57,16 +59,16 @@ impl WritingSide {
         queue_limit: usize,
     ) -> Self {
         WritingSide {
-            peer,
+            writing: false,
+            state: SideState::Open,
+            waiting: 0,
+            queue: Vec::new(),
             timeout,
             deadline,
-            writing: false,
-            waiting: 0,
-            progress: None,
-            queue: Vec::new(),
             in_flight: 0,
             queue_limit,
-            state: SideState::Open,
+            progress: None,
+            peer,
         }
     }
 

@@ -17,7 +17,7 @@ pub(super) enum Seat {
     Channel(Channel),
     Datagram(Box<DatagramSeat>),
     #[cfg(feature = "coroutine")]
-    Coroutine(Box<CoroutineSeat>),
+    Coroutine(CoroutineSeat),
     /// A socket that a coroutine has connected.
     #[cfg(feature = "coroutine")]
     Watched(Weak<CoroutineStream>),

@@ -167,7 +167,7 @@ pub(crate) fn wait(task: &Task, deadline: Option<Instant>) -> io::Result<()> {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
     if task.kept.load(Ordering::Relaxed) {
-        return Err(io::Error::other("the clone of a handler must not wait: it holds up all others meanwhile"));
+        return Err(must_not_wait());
     }
     check()?;
     match switch::ask(Ask::Wait(deadline)) {
@@ -175,6 +175,12 @@ pub(crate) fn wait(task: &Task, deadline: Option<Instant>) -> io::Result<()> {
         _ if task.is_cut() => Err(io::ErrorKind::ConnectionAborted.into()),
         _ => Ok(()),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn must_not_wait() -> io::Error {
+    io::Error::other("the clone of a handler must not wait: it holds up all others meanwhile")
 }
 
 /// Whoever waits, coroutine or thread, to be woken by another.

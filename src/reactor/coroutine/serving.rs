@@ -38,7 +38,7 @@ impl EventLoop {
         let job = handlers.service.job(connection, slot);
         let coroutine = Coroutine::new(stack, Arc::clone(&task), move || job.run_keeping_place());
         let seat = CoroutineSeat::new(coroutine, handlers.stack_size, task, stream);
-        self.insert(|_| Seat::Coroutine(Box::new(seat))).map_err(|error| not_taken(&error, &peer))?;
+        self.insert(|_| Seat::Coroutine(seat)).map_err(|error| not_taken(&error, &peer))?;
         self.with_coroutine(key, CoroutineSeat::go_on);
         Ok(Taken::Served)
     }

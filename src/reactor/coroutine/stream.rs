@@ -23,19 +23,22 @@ use crate::task::{self, Task, Waiter};
 /// A non-blocking socket that a loop watches. Whoever waits for it is suspended, where it is a coroutine, and sleeps, where it is a thread.
 ///
 /// What the loop has reported is remembered, so that a read or a write which would only say that there is nothing, or no room, is not made.
+///
+/// What an exchange touches stands first, in one cache line: with a thousand connections, each line of theirs is one that has to be fetched.
+#[repr(C, align(64))]
 pub(crate) struct CoroutineStream {
     link: Arc<Link>,
+    /// The coroutine whose seat has the socket's events; it is woken by them, and needs not be among those who wait.
+    owner: OnceLock<Arc<Task>>,
     readable: AtomicBool,
     writable: AtomicBool,
     /// A read that does not fill the buffer may not be the last: see [`Event::to_the_end`].
     to_the_end: AtomicBool,
-    /// The coroutine whose seat has the socket's events; it is woken by them, and needs not be among those who wait.
-    owner: OnceLock<Arc<Task>>,
+    /// There is somebody among those who wait.
+    awaited: AtomicBool,
     /// Who watches it and under which key, where it is no request's own.
     watcher: OnceLock<Arc<Inbox>>,
     key: OnceLock<Key>,
-    /// There is somebody among those who wait.
-    awaited: AtomicBool,
     waiting: Mutex<Vec<Waiter>>,
 }
 
@@ -117,21 +120,25 @@ impl CoroutineStream {
         let ready = self.ready(direction);
         let result = match self.owner.get() {
             Some(owner) if task::is_current(owner) => task::wait(owner, until),
-            _ => {
-                let waiter = Waiter::current();
-                let _waiting = Waiting::new(self, &waiter);
-                // What has come since it was tried is not reported again.
-                if ready.load(Ordering::Acquire) {
-                    return Ok(());
-                }
-                waiter.wait(until)
-            }
+            _ => self.wait_with_others(ready, until),
         };
         match result {
             // The loop may have been held up for as long as the timeout, and the peer have kept to it.
             Err(error) if error.kind() == io::ErrorKind::TimedOut && ready.load(Ordering::Acquire) => Ok(()),
             result => result,
         }
+    }
+
+    /// The same for whoever has not the socket's events to himself.
+    #[inline(never)]
+    fn wait_with_others(&self, ready: &AtomicBool, until: Option<Instant>) -> io::Result<()> {
+        let waiter = Waiter::current();
+        let _waiting = Waiting::new(self, &waiter);
+        // What has come since it was tried is not reported again.
+        if ready.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        waiter.wait(until)
     }
 
     /// Tries until it can be done, within the limits.
