@@ -118,11 +118,10 @@ impl Shared {
     }
 
     /// Takes all of `buf` or none of it, without waiting. See [`ConnectionWriter::try_write`](crate::ConnectionWriter::try_write).
+    ///
+    /// Its failures are not counted, as those of what may wait are: a coroutine that calls it may hold a lock, and must not be made to let others
+    /// have their turn.
     pub(crate) fn try_write(self: &Arc<Self>, buf: &[u8]) -> io::Result<()> {
-        counted(|| self.try_write_all(buf))
-    }
-
-    fn try_write_all(self: &Arc<Self>, buf: &[u8]) -> io::Result<()> {
         let mut side = lock(&self.side);
         self.check(&side)?;
         if buf.len() > side.queue_limit.saturating_sub(side.queue.len() + side.in_flight) {

@@ -66,7 +66,8 @@
 //! that has it would go on. Give it back first. Thread-locals are shared by all coroutines of a loop, and change under one who waits.
 //!
 //! A connection stays on its loop, and its coroutine on its thread. One that reads and writes without ever having to wait lets others have their
-//! turn after 256 KiB or 16 operations.
+//! turn after 256 KiB or 16 operations, failed ones included. Only [`try_write`](crate::ConnectionWriter::try_write) never does: it may be called with
+//! a lock held, as a broadcast does, and a loop of nothing else computes.
 //!
 //! # Stacks
 //! Each coroutine has one, of [`stack_size`](crate::server::Builder::stack_size), of which only what is touched becomes memory, with a page
