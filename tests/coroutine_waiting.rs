@@ -57,6 +57,32 @@ fn a_deadline_bounds_a_line_that_never_ends() {
     });
 }
 
+/// However little it has to wait for bytes: a handler that sleeps in between, and a peer that is always ahead or always ready.
+#[test]
+fn a_deadline_holds_where_there_is_nothing_to_wait_for() {
+    run(|| {
+        for step in [|r: &mut Connection| r.read(&mut [0; 4096]).map(drop), |r: &mut Connection| r.write_all(b"x")] {
+            let (sender, errors) = channel();
+            let handler = handler_fn(move |request: &mut Connection| {
+                for turns in 0..1000 {
+                    sleep(Duration::from_millis(20))?;
+                    if let Err(error) = step(request) {
+                        return Ok(sender.send((error.kind(), turns))?);
+                    }
+                }
+                Err("it went on".into())
+            });
+            let serving = serve_as(builder().request_deadline(Duration::from_millis(200)), handler);
+            let mut ahead = connect(&serving);
+            ahead.write_all(&[b'x'; 200_000]).unwrap();
+            let (kind, turns) = receive(&errors);
+            assert_eq!(kind, io::ErrorKind::TimedOut);
+            assert!(turns <= 10, "{turns} turns of 20 ms within 200 ms");
+            serving.stop().unwrap();
+        }
+    });
+}
+
 #[test]
 fn a_write_to_one_who_does_not_read_ends_at_its_timeout() {
     run(|| {
@@ -355,6 +381,42 @@ fn a_connect_that_fails_in_a_handler_is_its_error() {
         let _client = connect(&serving);
         let failure = receive(&told);
         assert!(failure.contains(&format!("cannot connect to {address}")), "{failure}");
+        serving.stop().unwrap();
+    });
+}
+
+/// As a chat does that broadcasts with its members locked, however many of them are put out.
+#[test]
+fn a_refused_try_write_under_a_lock_lets_nobody_else_have_his_turn() {
+    run(|| {
+        let lock = Arc::new(Mutex::new(0_usize));
+        let handler = handler_fn(move |request: &mut Connection| {
+            let mut line = String::new();
+            request.read_line(&mut line)?;
+            let mut refused = lock.lock().unwrap();
+            for _ in 0..200 {
+                // More than may be queued for one who does not read.
+                if request.writer().try_write(&[b'x'; 1 << 20]).is_err() {
+                    *refused += 1;
+                }
+            }
+            let answer = format!("{refused}\n");
+            drop(refused);
+            Ok(request.write_all(answer.as_bytes())?)
+        });
+        let serving = serve(handler);
+        let mut clients: Vec<TcpStream> = (0..8).map(|_| connect(&serving)).collect();
+        clients.iter_mut().for_each(|client| client.write_all(b"go\n").unwrap());
+        let mut refused: Vec<usize> = clients
+            .iter()
+            .map(|client| {
+                let mut answer = String::new();
+                BufReader::new(client).read_line(&mut answer).unwrap();
+                answer.trim().parse().unwrap()
+            })
+            .collect();
+        refused.sort_unstable();
+        assert_eq!(refused, (1..=8).map(|turn| turn * 200).collect::<Vec<_>>());
         serving.stop().unwrap();
     });
 }

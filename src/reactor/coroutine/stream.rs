@@ -148,6 +148,10 @@ impl CoroutineStream {
         wait: Wait,
         mut attempt: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
+        // Also where there would be nothing to wait for: who is late must not go on for as long as the peer sends.
+        if wait.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let ready = self.ready(direction);
         let mut started = None;
         loop {
