@@ -8,8 +8,9 @@ use std::io::{self, BufRead, Read, Write};
 use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use common::Silent;
 use common::{own_address, watchdog, Kind, LONG};
-use socket2::{Domain, Socket, Type};
 use socketserver::tcp::{connect, Connector};
 use socketserver::{handler_fn, Address, Connection, Error, Phase, ThreadingTcpServer};
 
@@ -18,34 +19,6 @@ const MOMENT: Duration = Duration::from_millis(100);
 /// An address where nobody listens, nor will.
 fn refusing() -> SocketAddr {
     TcpListener::bind(own_address()).unwrap().local_addr().unwrap()
-}
-
-/// An address that does not answer: its listener's queue is full, and the kernel drops what comes.
-#[cfg(target_os = "linux")]
-struct Silent {
-    address: SocketAddr,
-    _listener: Socket,
-    _queue: Vec<Socket>,
-}
-
-#[cfg(target_os = "linux")]
-impl Silent {
-    fn new() -> Self {
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        listener.bind(&own_address().into()).unwrap();
-        listener.listen(0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut queue = Vec::new();
-        loop {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            match socket.connect_timeout(&address, MOMENT) {
-                Ok(()) => queue.push(socket),
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => break,
-                Err(error) => panic!("{error}"),
-            }
-        }
-        Silent { address: address.as_socket().unwrap(), _listener: listener, _queue: queue }
-    }
 }
 
 fn attempts(error: Error) -> Vec<(SocketAddr, io::ErrorKind)> {

@@ -180,39 +180,13 @@ fn what_the_system_refuses_at_once_is_told_with_its_address() {
 mod silence {
     use std::io;
 
-    use socket2::{Domain, Socket, Type};
     use socketserver::mio::event::Source;
     use socketserver::mio::net::UdpSocket;
     use socketserver::mio::{Interest, Registry, Token};
 
     use super::*;
+    use crate::common::Silent;
     use crate::selecting::MOMENT;
-
-    /// An address that does not answer: its listener's queue is full, and the kernel drops what comes.
-    struct Silent {
-        address: SocketAddr,
-        listener: Socket,
-        queue: Vec<Socket>,
-    }
-
-    impl Silent {
-        fn new() -> Self {
-            let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            listener.bind(&own_address().into()).unwrap();
-            listener.listen(0).unwrap();
-            let address = listener.local_addr().unwrap();
-            let mut queue = Vec::new();
-            loop {
-                let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-                match socket.connect_timeout(&address, MOMENT * 2) {
-                    Ok(()) => queue.push(socket),
-                    Err(error) if error.kind() == io::ErrorKind::TimedOut => break,
-                    Err(error) => panic!("{error}"),
-                }
-            }
-            Silent { address: address.as_socket().unwrap(), listener, queue }
-        }
-    }
 
     #[test]
     fn a_timer_ends_an_attempt_that_nobody_answers() {

@@ -6,10 +6,9 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::coroutines::{self, connect, serve_as, Serving};
 use common::{eventually, receive, run, LONG};
@@ -225,49 +224,5 @@ fn a_thread_waits_for_room_at_one_who_never_waits() {
         writing.join().unwrap().unwrap();
         serving.stop().unwrap();
         behind.stop().unwrap();
-    });
-}
-
-/// It counts from the call, also where all threads for what blocks are busy.
-#[test]
-fn a_connect_keeps_its_deadline_whoever_blocks() {
-    use socketserver::coroutine::unblock;
-
-    run(|| {
-        let (began, begun) = channel();
-        let (release, held) = channel::<()>();
-        let held = Arc::new(Mutex::new(held));
-        let (sender, outcome) = channel();
-        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = silent.local_addr().unwrap();
-        let handler = handler_fn(move |request: &mut Connection| {
-            let mut first = [0];
-            request.read_exact(&mut first)?;
-            if first == *b"c" {
-                let started = Instant::now();
-                let connected = tcp::connect(address, Duration::from_millis(100));
-                sender.send((connected.map(drop).map_err(|error| error.to_string()), started.elapsed()))?;
-                return Ok(());
-            }
-            let (held, began) = (Arc::clone(&held), began.clone());
-            Ok(unblock(move || {
-                let _ = began.send(());
-                let _ = held.lock().unwrap().recv_timeout(LONG);
-            })?)
-        });
-        let serving = serve_as(builder(), handler);
-        let mut blocked: Vec<TcpStream> = (0..64).map(|_| connect(&serving)).collect();
-        blocked.iter_mut().for_each(|client| client.write_all(b"b").unwrap());
-        // One holds the lock; the others' threads wait for it.
-        receive::<()>(&begun);
-        let mut connects = connect(&serving);
-        connects.write_all(b"c").unwrap();
-        let (connected, took): (Result<(), String>, _) = receive(&outcome);
-        // Whether it had its turn is the scheduler's to say; that it ended is not.
-        assert!(connected.is_ok() || connected.as_ref().unwrap_err().contains("timed out"), "{connected:?}");
-        assert!(took < Duration::from_secs(20), "{took:?}");
-        drop(release);
-        drop(blocked);
-        serving.stop().unwrap();
     });
 }

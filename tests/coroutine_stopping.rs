@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use common::coroutines::{ask, builder, connect, lines, serve, serve_as};
 use common::{eventually, receive, run, LONG};
 use socketserver::coroutine::{sleep, unblock};
-use socketserver::{handler_fn, tcp, Connection, HandlerResult, ServerHandle};
+use socketserver::{handler_fn, tcp, Connection, HandlerResult, ServerHandle, UdpClient};
 
 /// What a handler waits in when a stop comes, and how it hears of it.
 fn stopped_while(what: impl Fn(&mut Connection) -> HandlerResult + Clone + Send + 'static) -> (String, ServerHandle) {
@@ -43,19 +43,31 @@ fn stopped_while(what: impl Fn(&mut Connection) -> HandlerResult + Clone + Send 
 #[test]
 fn a_stop_cuts_whatever_a_handler_waits_in() {
     run(|| {
-        let (error, _) = stopped_while(|request| Ok(request.read_line(&mut String::new()).map(drop)?));
-        assert!(error.contains("cut"), "{error}");
-        let (error, _) = stopped_while(|request| Ok(request.write_all(&vec![0; 64 << 20])?));
-        assert!(error.contains("cut"), "{error}");
-        let (error, _) = stopped_while(|_| Ok(sleep(LONG)?));
-        assert!(error.contains("abort"), "{error}");
-        let (error, _) = stopped_while(|_| {
+        // Who never answer.
+        let mute = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mute_address = mute.local_addr().unwrap();
+        let cut = |what: Box<dyn Fn(&mut Connection) -> HandlerResult + Send + Sync>| {
+            let what = Arc::new(what);
+            let (error, _) = stopped_while(move |request| what(request));
+            assert!(error.contains("cut off: the server is shutting down"), "{error}");
+        };
+        cut(Box::new(|request| Ok(request.read_line(&mut String::new()).map(drop)?)));
+        cut(Box::new(|request| Ok(request.write_all(&vec![0; 64 << 20])?)));
+        cut(Box::new(|_| Ok(sleep(LONG)?)));
+        cut(Box::new(|_| {
             let (_release, held) = channel::<()>();
             let held = Arc::new(Mutex::new(held));
             let waits = unblock(move || held.lock().unwrap().recv_timeout(Duration::from_secs(1)).is_ok());
             Ok(waits.map(drop)?)
-        });
-        assert!(error.contains("abort"), "{error}");
+        }));
+        #[cfg(target_os = "linux")]
+        let silent = common::Silent::new();
+        #[cfg(target_os = "linux")]
+        cut(Box::new(move |_| Ok(tcp::connect(silent.address, LONG).map(drop)?)));
+        cut(Box::new(move |_| Ok(UdpClient::connect(mute_address)?.request(b"?").map(drop)?)));
+        let behind = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = behind.local_addr().unwrap();
+        cut(Box::new(move |_| Ok(tcp::connect(address, LONG)?.read(&mut [0]).map(drop)?)));
     });
 }
 

@@ -10,10 +10,10 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::coroutines::{ask, assert_goes_on, builder, connect, lines, serve, serve_as};
+use common::coroutines::{ask, assert_goes_on, builder, connect, serve, serve_as};
 use common::{eventually, failures, receive, run, LONG};
 use socketserver::coroutine::{sleep, unblock};
-use socketserver::{handler_fn, tcp, Connection, ConnectionWriter, Error, HandlerResult, Phase, ThreadingTcpServer};
+use socketserver::{handler_fn, Connection, ConnectionWriter, Error, HandlerResult, Phase};
 
 #[test]
 fn a_read_timeout_and_a_deadline_end_a_wait() {
@@ -317,71 +317,6 @@ fn a_thread_writes_to_a_coroutines_connection() {
         thread.join().unwrap().unwrap();
         client.write_all(b"end\n").unwrap();
         assert!(serving.stop().unwrap().is_clean());
-    });
-}
-
-/// A proxy: each client has a connection of its own to a server behind.
-#[test]
-fn a_handler_connects_and_waits_for_its_own_connections() {
-    run(|| {
-        let behind = ThreadingTcpServer::bind("127.0.0.1:0", handler_fn(lines)).unwrap().spawn().unwrap();
-        let address = behind.local_addr();
-        let handler = handler_fn(move |request: &mut Connection| {
-            let mut upstream = tcp::connect(address, LONG)?;
-            let mut line = String::new();
-            while request.read_line(&mut line)? > 0 {
-                if line == "silence\n" {
-                    // Which the server behind answers with nothing.
-                    upstream.set_read_timeout(Duration::from_millis(100))?;
-                    line = format!("{:?}\n", upstream.read(&mut [0; 1]).unwrap_err().kind());
-                    upstream.set_read_timeout(LONG)?;
-                } else {
-                    upstream.write_all(line.as_bytes())?;
-                    line.clear();
-                    upstream.read_line(&mut line)?;
-                }
-                request.write_all(line.as_bytes())?;
-                line.clear();
-            }
-            Ok(())
-        });
-        let serving = serve(handler);
-        let mut clients: Vec<TcpStream> = (0..50).map(|_| connect(&serving)).collect();
-        for round in 0..20 {
-            for client in &mut clients {
-                let line = format!("{round}\n");
-                assert_eq!(ask(client, line.as_bytes(), line.len()), line.as_bytes());
-            }
-        }
-        let long = format!("{}\n", "x".repeat(60_000));
-        assert!(ask(&mut clients[0], long.as_bytes(), long.len()) == long.as_bytes());
-        // Others are served while one waits in vain.
-        clients[0].write_all(b"silence\n").unwrap();
-        assert_eq!(ask(&mut clients[1], b"meanwhile\n", 10), b"meanwhile\n");
-        let mut answer = [0; 9];
-        clients[0].read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"TimedOut\n");
-        drop(clients);
-        eventually("all have gone", || serving.handle().stats().active == 0);
-        eventually("those behind too", || behind.handle().stats().active == 0);
-        assert!(serving.stop().unwrap().is_clean());
-        behind.stop().unwrap();
-    });
-}
-
-#[test]
-fn a_connect_that_fails_in_a_handler_is_its_error() {
-    run(|| {
-        let (handle_error, told) = failures();
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = nobody.local_addr().unwrap();
-        drop(nobody);
-        let handler = handler_fn(move |_: &mut Connection| Ok(tcp::connect(address, LONG).map(drop)?));
-        let serving = serve_as(builder().handle_error(handle_error), handler);
-        let _client = connect(&serving);
-        let failure = receive(&told);
-        assert!(failure.contains(&format!("cannot connect to {address}")), "{failure}");
-        serving.stop().unwrap();
     });
 }
 

@@ -101,7 +101,8 @@ use crate::task;
 /// Waits, so long. On a coroutine the loop goes on meanwhile; on a thread it is `std::thread::sleep`.
 ///
 /// # Errors
-/// [`io::ErrorKind::ConnectionAborted`] where the request has been cut meanwhile, by its server's stop. Never on a thread.
+/// [`Error::Cut`](crate::Error::Cut), of the kind [`io::ErrorKind::ConnectionAborted`], where the request has been cut meanwhile, by its
+/// server's stop. Never on a thread.
 pub fn sleep(duration: Duration) -> io::Result<()> {
     let Some(task) = task::current() else {
         std::thread::sleep(duration);

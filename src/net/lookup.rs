@@ -28,13 +28,25 @@ impl Lookups {
         Lookups { limit, running: Mutex::new(0), freed: Condvar::new() }
     }
 
-    /// Asks in the calling thread, or with a timeout in one that is left behind when the time is over. `name` is for errors.
+    /// Asks in the calling thread, or with a timeout in one that is left behind when the time is over. A coroutine is suspended, and the
+    /// calling thread is another. `name` is for errors.
     pub(super) fn run<T: Send + 'static>(
         &'static self,
         name: &str,
         timeout: Option<Duration>,
         ask: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T> {
+        #[cfg(feature = "coroutine")]
+        if crate::task::current().is_some() {
+            let (deadline, its_name) = (timeout.and_then(|limit| Instant::now().checked_add(limit)), name.to_owned());
+            let answer = crate::task::unblock_until(deadline, move || self.run(&its_name, timeout, ask));
+            return answer.unwrap_or_else(|source| match timeout {
+                Some(after) if source.kind() == io::ErrorKind::TimedOut => {
+                    Err(Error::Timeout { phase: Phase::Resolve, address: name.to_owned(), after })
+                }
+                _ => Err(Error::System { operation: format!("look {name:?} up"), source }),
+            });
+        }
         let answer = match timeout {
             None => ask(),
             Some(timeout) => self.run_aside(name, timeout, ask)?,

@@ -278,7 +278,7 @@ impl EventLoop {
             #[cfg(feature = "coroutine")]
             Command::Watch(stream) => self.watch(&stream),
             #[cfg(feature = "coroutine")]
-            Command::Forget(key) => self.forget(key),
+            Command::Forget(key, handed_back) => self.forget(key, handed_back),
         }
     }
 

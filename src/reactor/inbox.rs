@@ -12,10 +12,7 @@ pub(crate) use super::mailbox::Undelivered;
 use super::mailbox::{Alarm, Mailbox};
 use super::transport::Transport;
 #[cfg(feature = "coroutine")]
-use {
-    super::coroutine::CoroutineStream, super::link::Link, super::socket::Socket, crate::address::Address,
-    crate::stream::Stream, crate::sys::Shareable, std::sync::Weak,
-};
+use {super::coroutine::Watched, crate::sys::Shareable, mio::net::UdpSocket, std::sync::Weak};
 
 /// How many bytes of broadcasts may wait for a loop to get to them. One that is a whole write buffer behind has a callback that holds
 /// it up; more would only be memory.
@@ -60,12 +57,12 @@ pub(crate) enum Command {
     /// A coroutine's request has been cut.
     #[cfg(feature = "coroutine")]
     Cut(Key),
-    /// A coroutine has connected to somebody.
+    /// A coroutine has opened a socket.
     #[cfg(feature = "coroutine")]
-    Watch(Weak<CoroutineStream>),
-    /// That stream has been closed.
+    Watch(Weak<dyn Watched>),
+    /// That socket is being closed.
     #[cfg(feature = "coroutine")]
-    Forget(Key),
+    Forget(Key, Option<Shareable<UdpSocket>>),
 }
 
 /// Which members a broadcast is for.
@@ -153,26 +150,6 @@ impl Inbox {
 
     pub(crate) fn take_load(&self) {
         self.load.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(feature = "coroutine")]
-impl crate::task::Home for Arc<Inbox> {
-    fn wake(&self, token: usize) {
-        let _ = self.send(Command::Wake(Key::from_token(mio::Token(token))));
-    }
-
-    fn adopt(&self, socket: std::net::TcpStream) -> Arc<dyn Stream> {
-        let peer = socket.peer_addr().map_or(Address::Unnamed, Address::Inet);
-        let socket = Socket::Tcp(Shareable::new(mio::net::TcpStream::from_std(socket)));
-        let link = Link::new(socket, peer, crate::connection::next_id());
-        let stream = Arc::new(CoroutineStream::new(Arc::new(link)));
-        stream.set_watcher(Arc::clone(self));
-        if self.send(Command::Watch(Arc::downgrade(&stream))).is_err() {
-            // The loop has ended.
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-        }
-        stream
     }
 }
 

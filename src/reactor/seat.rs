@@ -7,7 +7,7 @@ use std::sync::Weak;
 use super::arena::{Arena, Key};
 use super::channel::{Channel, Event, Fate, Turn};
 #[cfg(feature = "coroutine")]
-use super::coroutine::{give_up, CoroutineSeat, CoroutineStream};
+use super::coroutine::{give_up, CoroutineSeat, Watched};
 use super::datagram::DatagramSeat;
 use super::inbox::Inbox;
 
@@ -18,9 +18,9 @@ pub(super) enum Seat {
     Datagram(Box<DatagramSeat>),
     #[cfg(feature = "coroutine")]
     Coroutine(CoroutineSeat),
-    /// A socket that a coroutine has connected.
+    /// A socket that a coroutine has opened.
     #[cfg(feature = "coroutine")]
-    Watched(Weak<CoroutineStream>),
+    Watched(Weak<dyn Watched>),
 }
 
 impl Seat {
@@ -49,9 +49,9 @@ impl Seat {
             #[cfg(feature = "coroutine")]
             Seat::Coroutine(seat) => seat.event(event, turn),
             #[cfg(feature = "coroutine")]
-            Seat::Watched(stream) => {
-                if let Some(stream) = stream.upgrade() {
-                    stream.event(event);
+            Seat::Watched(socket) => {
+                if let Some(socket) = socket.upgrade() {
+                    socket.event(event);
                 }
                 Fate::Stays
             }
@@ -76,8 +76,8 @@ impl Seat {
             #[cfg(feature = "coroutine")]
             Seat::Coroutine(seat) => return seat.fail(turn),
             #[cfg(feature = "coroutine")]
-            Seat::Watched(stream) => {
-                give_up(stream);
+            Seat::Watched(socket) => {
+                give_up(socket);
                 return Fate::Stays;
             }
         }

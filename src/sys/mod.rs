@@ -110,18 +110,16 @@ pub(crate) fn send_now(_: &socket2::Socket, _: &[u8]) -> Option<io::Result<usize
     None
 }
 
-/// Takes a datagram, or a pending error, off a blocking socket without waiting for one. Whether there was anything.
+/// Whether [`discard_waiting`] wants the socket set so that it does not block.
+pub(crate) const DISCARDING_NEEDS_NONBLOCKING: bool = cfg!(not(any(target_os = "linux", target_os = "android")));
+
+/// Takes a datagram, or a pending error, off a socket without waiting for one. Whether there was anything.
 pub(crate) fn discard_waiting(socket: &socket2::Socket) -> io::Result<bool> {
     let mut first_byte = [MaybeUninit::uninit(); 1];
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let taken = socket.recv_with_flags(&mut first_byte, MSG_DONTWAIT);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let taken = {
-        socket.set_nonblocking(true)?;
-        let taken = socket.recv(&mut first_byte);
-        socket.set_nonblocking(false)?;
-        taken
-    };
+    let taken = socket.recv(&mut first_byte);
     match taken {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
         _ => Ok(true),

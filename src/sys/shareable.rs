@@ -52,6 +52,11 @@ mod inner {
             registry.reregister(&mut SourceFd(&self.0.as_raw_fd()), token, interest)
         }
 
+        #[cfg(feature = "coroutine")]
+        pub(crate) fn deregister(&self, registry: &Registry) -> io::Result<()> {
+            registry.deregister(&mut SourceFd(&self.0.as_raw_fd()))
+        }
+
         /// The socket's options, where nobody needs the socket for itself.
         pub(crate) fn as_sock_ref(&self) -> Option<SockRef<'_>>
         where
@@ -108,6 +113,11 @@ mod inner {
 
         pub(crate) fn reregister(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
             registry.reregister(&mut *lock(&self.0), token, interest)
+        }
+
+        #[cfg(feature = "coroutine")]
+        pub(crate) fn deregister(&self, registry: &Registry) -> io::Result<()> {
+            registry.deregister(&mut *lock(&self.0))
         }
 
         pub(crate) fn as_sock_ref(&self) -> Option<SockRef<'_>> {

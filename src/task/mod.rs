@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::stream::Stream;
+use crate::address::Address;
+use crate::error::Error;
+use crate::reactor::{Command, Inbox, Key};
 
 pub(crate) use switch::{Ask, Coroutine, Resumed, Stack, Woken};
 pub use unblock::unblock;
@@ -25,19 +27,13 @@ const PATIENCE: u32 = 16;
 const BYTES_A_TURN: usize = 256 * 1024;
 const OPERATION: usize = 16 * 1024;
 
-/// Who runs coroutines.
-pub(crate) trait Home: Send + Sync {
-    /// Has the coroutine of that token go on. From any thread; for one that has ended, or that is not suspended, it does nothing.
-    fn wake(&self, token: usize);
-
-    /// A stream over a connected socket of a coroutine's own, on which coroutines and threads can wait. It must not block.
-    fn adopt(&self, socket: std::net::TcpStream) -> Arc<dyn Stream>;
-}
-
 /// A coroutine, as others know it.
 pub(crate) struct Task {
-    home: Arc<dyn Home>,
-    token: usize,
+    /// Of the loop that runs it, and its name there.
+    inbox: Arc<Inbox>,
+    key: Key,
+    /// Whose request it serves, for errors.
+    peer: Address,
     /// Somebody has woken it since it last waited.
     woken: AtomicBool,
     /// It is to end: the server's stop has cut it.
@@ -51,10 +47,11 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(home: Arc<dyn Home>, token: usize) -> Arc<Task> {
+    pub(crate) fn new(inbox: Arc<Inbox>, key: Key, peer: Address) -> Arc<Task> {
         Arc::new(Task {
-            home,
-            token,
+            inbox,
+            key,
+            peer,
             woken: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             told: AtomicU32::new(0),
@@ -63,15 +60,17 @@ impl Task {
         })
     }
 
-    /// Has it look again at what it waits for.
+    /// Has it look again at what it waits for. From any thread.
     pub(crate) fn wake(&self) {
         if !self.woken.swap(true, Ordering::AcqRel) {
-            self.home.wake(self.token);
+            // For one that has ended, or that is not suspended, it does nothing.
+            let _ = self.inbox.send(Command::Wake(self.key));
         }
     }
 
-    pub(crate) fn home(&self) -> &dyn Home {
-        &*self.home
+    /// The loop that runs it.
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
     }
 
     /// Every wait of its fails from now on. Whoever runs it has it go on.
@@ -81,6 +80,20 @@ impl Task {
 
     pub(crate) fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Acquire)
+    }
+
+    /// Tells it that it has been cut; `None` where it has been told often enough.
+    #[cold]
+    #[inline(never)]
+    fn tell(&self) -> Option<io::Error> {
+        let told = self.told.fetch_add(1, Ordering::Relaxed);
+        (told < PATIENCE || std::thread::panicking()).then(|| self.cut_error())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cut_error(&self) -> io::Error {
+        Error::Cut { address: self.peer.to_string() }.into()
     }
 
     /// Its next turn begins.
@@ -125,15 +138,12 @@ pub(crate) fn failed() {
 /// Whether the coroutine that runs on this thread, if one does, may go on. Once it has been cut it is told so, some times, and then unwound.
 ///
 /// # Errors
-/// [`io::ErrorKind::ConnectionAborted`].
+/// [`Error::Cut`].
 pub(crate) fn check() -> io::Result<()> {
-    let told = switch::with_current(|task| task.is_cut().then(|| task.told.fetch_add(1, Ordering::Relaxed)));
-    match told.flatten() {
+    match switch::with_current(|task| task.is_cut().then(|| task.tell())).flatten() {
         None => Ok(()),
-        Some(told) if told >= PATIENCE && !std::thread::panicking() => {
-            std::panic::resume_unwind(Box::new("its request has been cut, and it went on"))
-        }
-        Some(_) => Err(io::ErrorKind::ConnectionAborted.into()),
+        Some(Some(error)) => Err(error),
+        Some(None) => std::panic::resume_unwind(Box::new("its request has been cut, and it went on")),
     }
 }
 
@@ -160,8 +170,8 @@ pub(crate) fn kept<T>(code: impl FnOnce() -> T) -> T {
 /// Suspends the coroutine that runs until it is woken, which may be for no reason, or until `deadline`. Only where there is one.
 ///
 /// # Errors
-/// [`io::ErrorKind::TimedOut`]; [`io::ErrorKind::ConnectionAborted`] where it has been cut, or where it is being unwound: what waits in a
-/// `drop` then cannot be suspended, because the thread counts as panicking as long as it is. [`io::ErrorKind::Other`] within [`kept`].
+/// [`io::ErrorKind::TimedOut`]; [`Error::Cut`] where it has been cut; [`io::ErrorKind::ConnectionAborted`] where it is being unwound: what waits
+/// in a `drop` then cannot be suspended, because the thread counts as panicking as long as it is. [`io::ErrorKind::Other`] within [`kept`].
 pub(crate) fn wait(task: &Task, deadline: Option<Instant>) -> io::Result<()> {
     if std::thread::panicking() {
         return Err(io::ErrorKind::ConnectionAborted.into());
@@ -172,7 +182,7 @@ pub(crate) fn wait(task: &Task, deadline: Option<Instant>) -> io::Result<()> {
     check()?;
     match switch::ask(Ask::Wait(deadline)) {
         Some(Woken::TimedOut) => Err(io::ErrorKind::TimedOut.into()),
-        _ if task.is_cut() => Err(io::ErrorKind::ConnectionAborted.into()),
+        _ if task.is_cut() => Err(task.cut_error()),
         _ => Ok(()),
     }
 }

@@ -135,21 +135,12 @@ pub(super) fn ask(ask: Ask) -> Option<Woken> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{current, wait, Home};
+    use super::super::{current, wait};
     use super::*;
 
-    struct Nowhere;
-
-    impl Home for Nowhere {
-        fn wake(&self, _: usize) {}
-
-        fn adopt(&self, _: std::net::TcpStream) -> Arc<dyn crate::stream::Stream> {
-            unreachable!("nobody connects here")
-        }
-    }
-
     fn task() -> Arc<Task> {
-        Task::new(Arc::new(Nowhere), 0)
+        let key = crate::reactor::Key::from_token(mio::Token(0));
+        Task::new(crate::reactor::Inbox::new(), key, crate::Address::Unnamed)
     }
 
     fn stack() -> Stack {

@@ -34,8 +34,8 @@ const IDLE: Duration = Duration::from_secs(10);
 /// ```
 ///
 /// # Errors
-/// [`io::ErrorKind::ConnectionAborted`] where the request has been cut meanwhile, by its server's stop; `code` runs to its end, or is not begun with
-/// any more, and its result is dropped. Whatever the system says where no thread can be had. Never on a thread.
+/// [`Error::Cut`](crate::Error::Cut), of the kind [`io::ErrorKind::ConnectionAborted`], where the request has been cut meanwhile, by its server's stop;
+/// `code` runs to its end, or is not begun with any more, and its result is dropped. Whatever the system says where no thread can be had. Never on a thread.
 pub fn unblock<T: Send + 'static>(code: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     unblock_until(None, code)
 }

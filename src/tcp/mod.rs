@@ -3,6 +3,7 @@
 mod connect;
 mod listener;
 mod nonblocking;
+mod race;
 mod server;
 
 pub use connect::{connect, Connector};

@@ -8,6 +8,12 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::client_builder::{Settings, MAX_RETRIES};
 use crate::sys;
+#[cfg(feature = "coroutine")]
+use {
+    crate::clock::after,
+    crate::reactor::CoroutineDatagrams,
+    std::{sync::Arc, time::Instant},
+};
 
 /// One wait in the kernel. Longer ones are made of several.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -25,11 +31,18 @@ const MOST_STRAYS: usize = 1024;
 pub(super) struct Port {
     socket: UdpSocket,
     local_addr: SocketAddr,
+    #[cfg(feature = "coroutine")]
+    peer: SocketAddr,
     /// Drawn with the port, and used up with it, because a port sees no request after the first that was repeated. So a request that
     /// needs no repetition needs no random numbers.
     jitter: [u8; MAX_RETRIES],
     receive_timeout: Option<Duration>,
     send_timeout: Option<Duration>,
+    /// How the socket is set at the moment, so that it is only set anew when it has to be.
+    nonblocking: bool,
+    /// For the coroutines of the loop that it was last used on.
+    #[cfg(feature = "coroutine")]
+    watched: Option<Arc<CoroutineDatagrams>>,
 }
 
 impl Port {
@@ -50,7 +63,18 @@ impl Port {
         // Where it is not bound yet, this binds it to a port that the system chooses.
         socket.connect(&peer.into())?;
         let socket = UdpSocket::from(socket);
-        let port = Port { local_addr: socket.local_addr()?, socket, jitter, receive_timeout: None, send_timeout: None };
+        let mut port = Port {
+            local_addr: socket.local_addr()?,
+            #[cfg(feature = "coroutine")]
+            peer,
+            socket,
+            jitter,
+            receive_timeout: None,
+            send_timeout: None,
+            nonblocking: false,
+            #[cfg(feature = "coroutine")]
+            watched: None,
+        };
         // Between the two anybody's datagram was let in.
         for _ in 0..MOST_STRAYS {
             if !port.discard_waiting()? {
@@ -73,12 +97,18 @@ impl Port {
     }
 
     /// Takes off what has come, a datagram or an error. Whether there was anything.
-    pub(super) fn discard_waiting(&self) -> io::Result<bool> {
+    pub(super) fn discard_waiting(&mut self) -> io::Result<bool> {
+        self.set_nonblocking(sys::DISCARDING_NEEDS_NONBLOCKING || self.nonblocking)?;
         sys::discard_waiting(&self.socket())
     }
 
     /// Sends a datagram. Waits for room in the system's buffer, `within` that time, or less.
     pub(super) fn send(&mut self, data: &[u8], within: Duration) -> io::Result<()> {
+        #[cfg(feature = "coroutine")]
+        if let Some(watched) = self.watched()? {
+            return watched.send(data, after(Instant::now(), within)).map(|_| ());
+        }
+        self.set_nonblocking(false)?;
         let timeout = kernel_timeout(within);
         if self.send_timeout != Some(timeout) {
             self.socket.set_write_timeout(Some(timeout))?;
@@ -90,6 +120,11 @@ impl Port {
     /// Waits `within` that time for a datagram, and says how many bytes of the buffer it took; a full buffer may mean that it was cut.
     /// `None` where none has come yet, which may be said early.
     pub(super) fn receive(&mut self, buffer: &mut [u8], within: Duration) -> io::Result<Option<usize>> {
+        #[cfg(feature = "coroutine")]
+        if let Some(watched) = self.watched()? {
+            return received(watched.recv(buffer, after(Instant::now(), within)), buffer);
+        }
+        self.set_nonblocking(false)?;
         let timeout = kernel_timeout(within);
         if self.receive_timeout != Some(timeout) {
             self.socket.set_read_timeout(Some(timeout))?;
@@ -100,10 +135,30 @@ impl Port {
 
     /// The same without waiting.
     pub(super) fn receive_waiting(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        self.socket.set_nonblocking(true)?;
-        let result = received(self.socket.recv(buffer), buffer);
-        self.socket.set_nonblocking(false)?;
-        result
+        self.set_nonblocking(true)?;
+        received(self.socket.recv(buffer), buffer)
+    }
+
+    fn set_nonblocking(&mut self, nonblocking: bool) -> io::Result<()> {
+        if self.nonblocking != nonblocking {
+            self.socket.set_nonblocking(nonblocking)?;
+            self.nonblocking = nonblocking;
+        }
+        Ok(())
+    }
+
+    /// Where a coroutine runs: the socket as its loop watches it, by another descriptor.
+    #[cfg(feature = "coroutine")]
+    fn watched(&mut self) -> io::Result<Option<Arc<CoroutineDatagrams>>> {
+        let Some(task) = crate::task::current() else { return Ok(None) };
+        self.set_nonblocking(true)?;
+        let known = self.watched.take().filter(|watched| watched.is_watched_by(task.inbox()));
+        let watched = match known {
+            Some(watched) => watched,
+            None => CoroutineDatagrams::watched(task.inbox(), self.socket.try_clone()?, self.peer),
+        };
+        self.watched = Some(Arc::clone(&watched));
+        Ok(Some(watched))
     }
 }
 

@@ -11,6 +11,8 @@ pub mod kinds;
 pub mod datagrams;
 #[macro_use]
 pub mod reactor;
+#[cfg(target_os = "linux")]
+mod silent;
 #[macro_use]
 pub mod streams;
 
@@ -24,6 +26,8 @@ use std::time::{Duration, Instant};
 use socketserver::{tcp, Connection, Failure, ServerHandle};
 
 pub use kinds::{block, computing, echo, held, BuilderOf, Caller, ComposedKind, Kind, Reach, ServerOf, Serves, Talk};
+#[cfg(target_os = "linux")]
+pub use silent::Silent;
 pub use streams::{read_all, read_byte, Place, StreamKind};
 
 /// Nothing here takes so long, even on a machine that has other things to do.

@@ -1,17 +1,23 @@
 //! Handlers on coroutines, in an event loop: what it does for them, the seat of each, the stream under its connection, the
 //! stacks.
 
+mod datagrams;
+mod readiness;
 mod seat;
 mod serving;
 mod stacks;
 mod stream;
+mod watched;
 
 use std::sync::Arc;
 
+pub(crate) use datagrams::CoroutineDatagrams;
+pub(crate) use readiness::{Direction, Waiting};
 pub(crate) use seat::CoroutineSeat;
 pub(super) use serving::{give_up, give_up_late};
 pub(crate) use stacks::Stacks;
 pub(crate) use stream::CoroutineStream;
+pub(crate) use watched::Watched;
 
 use super::arrival::EventListener;
 use super::house::{Handlers, House, Serves};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::stream::CoroutineStream;
+use super::watched::Watched;
 use crate::control::Cut;
 use crate::reactor::arena::Key;
 use crate::reactor::channel::{Event, Fate, Turn};

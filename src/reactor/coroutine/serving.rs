@@ -1,9 +1,11 @@
-//! What an event loop does for handlers on coroutines, and for the sockets that these have connected.
+//! What an event loop does for handlers on coroutines, and for the sockets that these have opened.
 
 use std::io;
 use std::sync::{Arc, Weak};
 
-use super::{CoroutineSeat, CoroutineStream};
+use mio::net::UdpSocket;
+
+use super::{CoroutineSeat, CoroutineStream, Watched};
 use crate::connection::Connection;
 use crate::reactor::arena::Key;
 use crate::reactor::arrival::Arrival;
@@ -14,7 +16,8 @@ use crate::reactor::inbox::Command;
 use crate::reactor::seat::Seat;
 use crate::server::{Failure, Slot, Taken};
 use crate::stream::Stream;
-use crate::task::{Coroutine, Home, Task};
+use crate::sys::Shareable;
+use crate::task::{Coroutine, Task};
 
 impl EventLoop {
     /// Takes a connection in whose handler runs on a coroutine, and begins with it.
@@ -28,11 +31,10 @@ impl EventLoop {
         let peer = link.peer.clone();
         let stack = self.desk.stacks.take(handlers.stack_size).map_err(|error| not_taken(&error, &peer))?;
         let key = self.seats.next_key();
-        let home: Arc<dyn Home> = Arc::new(Arc::clone(self.inbox()));
-        let task = Task::new(home, key.token().0);
+        let task = Task::new(Arc::clone(self.inbox()), key, peer.clone());
         link.settle_in(self.inbox(), key);
         let stream = Arc::new(CoroutineStream::new(Arc::clone(&link)));
-        stream.set_owner(Arc::clone(&task));
+        stream.readiness().set_owner(Arc::clone(&task));
         let connection = Connection::new(&handlers.context, Arc::clone(&stream) as Arc<dyn Stream>, peer.clone());
         link.serve(connection.cut_target());
         let job = handlers.service.job(connection, slot);
@@ -43,25 +45,31 @@ impl EventLoop {
         Ok(Taken::Served)
     }
 
-    /// Has a socket that a coroutine has connected reported to whoever waits for it.
-    pub(in crate::reactor) fn watch(&mut self, stream: &Weak<CoroutineStream>) {
-        let Some(watched) = stream.upgrade() else { return };
-        let registered = match self.seats.insert_with(|_| Seat::Watched(Weak::clone(stream))) {
+    /// Has a socket that a coroutine has opened reported to whoever waits for it.
+    pub(in crate::reactor) fn watch(&mut self, socket: &Weak<dyn Watched>) {
+        let Some(watched) = socket.upgrade() else { return };
+        let registered = match self.seats.insert_with(|_| Seat::Watched(Weak::clone(socket))) {
             Some(key) => {
                 self.watched += 1;
-                watched.set_key(key);
+                if let Some(watch) = watched.watch() {
+                    watch.set_key(key);
+                }
                 watched.register(self.registry(), key.token())
             }
             None => Err(io::ErrorKind::OutOfMemory.into()),
         };
         if let Err(error) = registered {
-            log::error!("cannot watch the connection to {}, which is closed: {error}", watched.link().peer);
-            give_up(stream);
+            log::error!("cannot watch the socket to {}, which is closed: {error}", watched.peer());
+            watched.give_up();
         }
     }
 
-    /// A socket that a coroutine had connected has been closed.
-    pub(in crate::reactor) fn forget(&mut self, key: Key) {
+    /// A socket that a coroutine had opened is being closed.
+    pub(in crate::reactor) fn forget(&mut self, key: Key, handed_back: Option<Shareable<UdpSocket>>) {
+        if let Some(socket) = handed_back {
+            // It fails where it could not be watched in the first place.
+            let _ = socket.deregister(self.registry());
+        }
         if matches!(self.seats.get_mut(key), Some(Seat::Watched(_))) {
             drop(self.seats.remove(key));
             self.watched -= 1;
@@ -72,7 +80,7 @@ impl EventLoop {
     pub(in crate::reactor) fn end_coroutines(&mut self) {
         for key in self.seats.keys() {
             match self.seats.get_mut(key) {
-                Some(Seat::Watched(stream)) => give_up(stream),
+                Some(Seat::Watched(socket)) => give_up(socket),
                 Some(Seat::Coroutine(_)) => self.with_coroutine(key, CoroutineSeat::fail),
                 _ => {}
             }
@@ -94,15 +102,15 @@ impl EventLoop {
 /// Of what was sent to a loop that has ended: nobody is going to watch those either.
 pub(in crate::reactor) fn give_up_late(commands: &[Command]) {
     for command in commands {
-        if let Command::Watch(stream) = command {
-            give_up(stream);
+        if let Command::Watch(socket) = command {
+            give_up(socket);
         }
     }
 }
 
-/// Ends a stream that nobody watches any more.
-pub(in crate::reactor) fn give_up(stream: &Weak<CoroutineStream>) {
-    if let Some(stream) = stream.upgrade() {
-        let _ = stream.shutdown(std::net::Shutdown::Both);
+/// Gives a socket up that nobody watches any more.
+pub(in crate::reactor) fn give_up(socket: &Weak<dyn Watched>) {
+    if let Some(socket) = socket.upgrade() {
+        socket.give_up();
     }
 }

@@ -1,0 +1,114 @@
+//! [`CoroutineDatagrams`].
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::net::UdpSocket;
+use mio::{Interest, Registry, Token};
+
+use super::readiness::{Direction, Readiness};
+use super::watched::{watched, Watch, Watched};
+use crate::reactor::channel::Event;
+use crate::reactor::inbox::Inbox;
+use crate::stream::Wait;
+use crate::sys::Shareable;
+use crate::task;
+
+/// A connected datagram socket that a loop watches for a coroutine of its own, by a descriptor of its own.
+pub(crate) struct CoroutineDatagrams {
+    /// `None` once it has been dropped.
+    socket: Option<Shareable<UdpSocket>>,
+    peer: SocketAddr,
+    readiness: Readiness,
+    /// Nobody watches it, so that nothing would be heard of it.
+    lost: AtomicBool,
+    watch: Watch,
+}
+
+impl CoroutineDatagrams {
+    /// `socket` must not block.
+    pub(crate) fn watched(inbox: &Arc<Inbox>, socket: std::net::UdpSocket, peer: SocketAddr) -> Arc<Self> {
+        let socket = Some(Shareable::new(UdpSocket::from_std(socket)));
+        let (readiness, lost) = (Readiness::new(false), AtomicBool::new(false));
+        watched(inbox, |watch| CoroutineDatagrams { socket, peer, readiness, lost, watch })
+    }
+
+    /// Whether it is that loop which watches it.
+    pub(crate) fn is_watched_by(&self, inbox: &Arc<Inbox>) -> bool {
+        self.watch.is_by(inbox) && !self.lost.load(Ordering::Acquire)
+    }
+
+    /// Waits for a datagram.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`]; as [`task::wait`]; whatever the system says.
+    pub(crate) fn recv(&self, buf: &mut [u8], until: Instant) -> io::Result<usize> {
+        self.attempt(Direction::Read, until, |socket| socket.recv(buf))
+    }
+
+    /// Sends one, waiting for room in the system's buffer.
+    ///
+    /// # Errors
+    /// As [`recv`](CoroutineDatagrams::recv).
+    pub(crate) fn send(&self, data: &[u8], until: Instant) -> io::Result<usize> {
+        self.attempt(Direction::Write, until, |socket| socket.send(data))
+    }
+
+    fn attempt(
+        &self,
+        direction: Direction,
+        until: Instant,
+        mut code: impl FnMut(&UdpSocket) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        task::check()?;
+        let count = self.readiness.when_ready(direction, Wait::until(until), || match &self.socket {
+            Some(socket) if !self.lost.load(Ordering::Acquire) => socket.with(&mut code),
+            _ => Err(io::Error::other("the event loop cannot watch the socket")),
+        });
+        // Also after a failure: it may have been about an earlier datagram.
+        self.readiness.set(direction);
+        let count = count?;
+        task::spend(count);
+        Ok(count)
+    }
+}
+
+impl Watched for CoroutineDatagrams {
+    fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
+        let Some(socket) = &self.socket else { return Ok(()) };
+        socket.register(registry, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn event(&self, event: Event) {
+        self.readiness.event(event);
+    }
+
+    fn give_up(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.readiness.event(Event { readable: true, writable: true, to_the_end: true });
+    }
+
+    fn watch(&self) -> Option<&Watch> {
+        Some(&self.watch)
+    }
+
+    fn peer(&self) -> String {
+        self.peer.to_string()
+    }
+}
+
+impl Drop for CoroutineDatagrams {
+    fn drop(&mut self) {
+        self.watch.forget(self.socket.take());
+    }
+}
+
+impl fmt::Debug for CoroutineDatagrams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CoroutineDatagrams").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
