@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::event::Event;
 use mio::{Events, Poll, Registry, Token, Waker};
 
 use crate::sys;
@@ -12,6 +11,16 @@ use crate::sys;
 /// How long one wait takes at the most where mio stands on poll(2): there it can lose a wake that comes while it takes note of a
 /// registration (mio 1.2), and nobody would ever come again.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// What the system has said of a socket.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Event {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// A read that does not fill the buffer may not be the last: the peer's end has been announced, or urgent data, before which a
+    /// read stops.
+    pub(crate) to_the_end: bool,
+}
 
 /// mio's poll, with the rules that every wait here keeps to: an interruption begins no wait anew, no wait ends early, and another
 /// thread can end any.
@@ -84,7 +93,7 @@ impl Poller {
     }
 
     /// What the last wait brought.
-    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
+    pub(crate) fn events(&self) -> impl Iterator<Item = &mio::event::Event> {
         self.events.iter()
     }
 }

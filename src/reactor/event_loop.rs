@@ -8,7 +8,7 @@ use mio::{Registry, Token};
 
 use super::arena::{Arena, Key};
 use super::arrival::Adoption;
-use super::channel::{Channel, Event, Fate, Turn};
+use super::channel::{Channel, Fate, Turn};
 #[cfg(feature = "coroutine")]
 use super::coroutine::{give_up_late, CoroutineSeat, Stacks};
 use super::datagram::DatagramSeat;
@@ -20,7 +20,7 @@ use super::transport_handle::TransportHandle;
 use crate::address::Address;
 use crate::clock::earlier;
 use crate::control::Control;
-use crate::poller::Poller;
+use crate::poller::{Event, Poller};
 use crate::server::{guarded, sealed::Arrival as _, Cause, Failure, Stage, Taken};
 use crate::sys;
 

@@ -60,11 +60,9 @@ pub use arena::Key;
 pub(crate) use arrival::EventListener;
 pub use broadcaster::Broadcaster;
 #[cfg(feature = "coroutine")]
-pub(crate) use coroutine::{serve_handlers, CoroutineDatagrams, CoroutineStream, Direction, Waiting};
+pub(crate) use coroutine::serve_handlers;
 pub use datagram::{DatagramProtocol, DatagramTransport, ReactorUdp};
 pub use framed::{Framed, MessageProtocol};
-#[cfg(feature = "coroutine")]
-pub(crate) use inbox::{Command, Inbox};
 pub use protocol::Protocol;
 #[cfg(feature = "coroutine")]
 pub(crate) use reactor::private::Sealed;

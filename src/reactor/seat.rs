@@ -5,11 +5,12 @@ use std::io;
 use std::sync::Weak;
 
 use super::arena::{Arena, Key};
-use super::channel::{Channel, Event, Fate, Turn};
+use super::channel::{Channel, Fate, Turn};
 #[cfg(feature = "coroutine")]
 use super::coroutine::{give_up, CoroutineSeat, Watched};
 use super::datagram::DatagramSeat;
 use super::inbox::Inbox;
+use crate::poller::Event;
 
 /// What a loop serves.
 #[allow(clippy::large_enum_variant)] // nearly all of them are the large one, and a box would cost each an allocation

@@ -2,18 +2,24 @@
 //!
 //! Everything in this crate that waits asks [`current`] first. Where a coroutine runs, it is suspended; elsewhere the thread waits.
 
+mod readiness;
 mod switch;
 mod unblock;
 
+use std::fmt;
 use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
+use mio::net::TcpStream;
+
 use crate::address::Address;
 use crate::error::Error;
-use crate::reactor::{Command, Inbox, Key};
+use crate::stream::Stream;
 
+pub(crate) use readiness::{Direction, Readiness, Waiting};
 pub(crate) use switch::{Ask, Coroutine, Resumed, Stack, Woken};
 pub use unblock::unblock;
 pub(crate) use unblock::unblock_until;
@@ -27,11 +33,55 @@ const PATIENCE: u32 = 16;
 const BYTES_A_TURN: usize = 256 * 1024;
 const OPERATION: usize = 16 * 1024;
 
+/// Who runs coroutines, and watches the sockets that they open. Its methods never block.
+pub(crate) trait Home: Send + Sync {
+    /// Has the coroutine of that token go on. From any thread; for one that has ended, or that is not suspended, it does nothing.
+    fn wake(&self, token: usize);
+
+    /// Has a socket watched that is being connected.
+    fn connect(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) -> Arc<dyn Connecting>;
+
+    /// Has a datagram socket watched, which must not block.
+    fn open(self: Arc<Self>, socket: UdpSocket, peer: SocketAddr) -> Arc<dyn Datagrams>;
+}
+
+/// A stream that is being connected, or has been.
+pub(crate) trait Connecting: Stream {
+    fn readiness(&self) -> &Readiness;
+
+    /// What has come of it, as `look` finds: `true` when it is connected.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionAborted`] where nobody watches it, so that nothing would be heard of it; those of `look`.
+    fn outcome(&self, look: fn(&TcpStream) -> io::Result<bool>) -> io::Result<bool>;
+
+    /// Sets NODELAY, and makes a connection's stream of it.
+    fn connected(self: Arc<Self>) -> io::Result<Arc<dyn Stream>>;
+}
+
+/// A connected datagram socket, watched for the coroutines of one home.
+pub(crate) trait Datagrams: Send + Sync + fmt::Debug {
+    /// Whether it is watched, and by that one.
+    fn is_watched_by(&self, home: &Arc<dyn Home>) -> bool;
+
+    /// Waits for a datagram.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`]; as [`wait`]; whatever the system says.
+    fn recv(&self, buf: &mut [u8], until: Instant) -> io::Result<usize>;
+
+    /// Sends one, waiting for room in the system's buffer.
+    ///
+    /// # Errors
+    /// As [`recv`](Datagrams::recv).
+    fn send(&self, data: &[u8], until: Instant) -> io::Result<usize>;
+}
+
 /// A coroutine, as others know it.
 pub(crate) struct Task {
-    /// Of the loop that runs it, and its name there.
-    inbox: Arc<Inbox>,
-    key: Key,
+    home: Arc<dyn Home>,
+    /// Its name there.
+    token: usize,
     /// Whose request it serves, for errors.
     peer: Address,
     /// Somebody has woken it since it last waited.
@@ -47,10 +97,10 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(inbox: Arc<Inbox>, key: Key, peer: Address) -> Arc<Task> {
+    pub(crate) fn new(home: Arc<dyn Home>, token: usize, peer: Address) -> Arc<Task> {
         Arc::new(Task {
-            inbox,
-            key,
+            home,
+            token,
             peer,
             woken: AtomicBool::new(false),
             cut: AtomicBool::new(false),
@@ -63,14 +113,12 @@ impl Task {
     /// Has it look again at what it waits for. From any thread.
     pub(crate) fn wake(&self) {
         if !self.woken.swap(true, Ordering::AcqRel) {
-            // For one that has ended, or that is not suspended, it does nothing.
-            let _ = self.inbox.send(Command::Wake(self.key));
+            self.home.wake(self.token);
         }
     }
 
-    /// The loop that runs it.
-    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
-        &self.inbox
+    pub(crate) fn home(&self) -> &Arc<dyn Home> {
+        &self.home
     }
 
     /// Every wait of its fails from now on. Whoever runs it has it go on.

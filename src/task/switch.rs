@@ -135,12 +135,25 @@ pub(super) fn ask(ask: Ask) -> Option<Woken> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{current, wait};
+    use super::super::{current, wait, Connecting, Datagrams, Home};
     use super::*;
 
+    struct Nowhere;
+
+    impl Home for Nowhere {
+        fn wake(&self, _: usize) {}
+
+        fn connect(self: Arc<Self>, _: mio::net::TcpStream, _: std::net::SocketAddr) -> Arc<dyn Connecting> {
+            unreachable!("nobody connects here")
+        }
+
+        fn open(self: Arc<Self>, _: std::net::UdpSocket, _: std::net::SocketAddr) -> Arc<dyn Datagrams> {
+            unreachable!("nor sends anything")
+        }
+    }
+
     fn task() -> Arc<Task> {
-        let key = crate::reactor::Key::from_token(mio::Token(0));
-        Task::new(crate::reactor::Inbox::new(), key, crate::Address::Unnamed)
+        Task::new(Arc::new(Nowhere), 0, crate::Address::Unnamed)
     }
 
     fn stack() -> Stack {

@@ -96,7 +96,7 @@ impl Connector {
         if let Some(task) = crate::task::current() {
             let race = Race::new(Suspended(task), self.source, addresses);
             let (peer, stream, _) = won(race, &endpoint, timeout, deadline)?;
-            return connection(peer, &endpoint, stream.set_nodelay().map(|()| stream as _));
+            return connection(peer, &endpoint, stream.connected());
         }
         let track = Polled::new()
             .map_err(|source| Error::System { operation: format!("make a poller to connect to {endpoint}"), source })?;

@@ -13,9 +13,7 @@ use crate::error::{Error, Phase};
 use crate::net::Endpoint;
 #[cfg(feature = "coroutine")]
 use {
-    crate::address::Address,
-    crate::reactor::{CoroutineStream, Direction, Waiting},
-    crate::task::{Task, Waiter},
+    crate::task::{Connecting, Direction, Task, Waiter, Waiting},
     std::sync::Arc,
 };
 
@@ -165,15 +163,15 @@ pub(super) struct Suspended(pub(super) Arc<Task>);
 
 #[cfg(feature = "coroutine")]
 impl Track for Suspended {
-    type Runner = Arc<CoroutineStream>;
+    type Runner = Arc<dyn Connecting>;
 
-    fn take_in(&mut self, socket: TcpStream, address: SocketAddr) -> io::Result<Arc<CoroutineStream>> {
-        Ok(CoroutineStream::watched(self.0.inbox(), socket, Address::Inet(address)))
+    fn take_in(&mut self, socket: TcpStream, address: SocketAddr) -> io::Result<Arc<dyn Connecting>> {
+        Ok(Arc::clone(self.0.home()).connect(socket, address))
     }
 
     fn wait<'a>(
         &mut self,
-        runners: impl Iterator<Item = &'a Arc<CoroutineStream>>,
+        runners: impl Iterator<Item = &'a Arc<dyn Connecting>>,
         until: Option<Instant>,
     ) -> io::Result<()> {
         let waiter = Waiter::Coroutine(Arc::clone(&self.0));
@@ -187,7 +185,7 @@ impl Track for Suspended {
         }
     }
 
-    fn outcome(&self, runner: &Arc<CoroutineStream>) -> io::Result<bool> {
-        runner.connect_outcome(outcome)
+    fn outcome(&self, runner: &Arc<dyn Connecting>) -> io::Result<bool> {
+        runner.outcome(outcome)
     }
 }

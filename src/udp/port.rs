@@ -11,7 +11,7 @@ use crate::sys;
 #[cfg(feature = "coroutine")]
 use {
     crate::clock::after,
-    crate::reactor::CoroutineDatagrams,
+    crate::task::Datagrams,
     std::{sync::Arc, time::Instant},
 };
 
@@ -42,7 +42,7 @@ pub(super) struct Port {
     nonblocking: bool,
     /// For the coroutines of the loop that it was last used on.
     #[cfg(feature = "coroutine")]
-    watched: Option<Arc<CoroutineDatagrams>>,
+    watched: Option<Arc<dyn Datagrams>>,
 }
 
 impl Port {
@@ -149,13 +149,13 @@ impl Port {
 
     /// Where a coroutine runs: the socket as its loop watches it, by another descriptor.
     #[cfg(feature = "coroutine")]
-    fn watched(&mut self) -> io::Result<Option<Arc<CoroutineDatagrams>>> {
+    fn watched(&mut self) -> io::Result<Option<Arc<dyn Datagrams>>> {
         let Some(task) = crate::task::current() else { return Ok(None) };
         self.set_nonblocking(true)?;
-        let known = self.watched.take().filter(|watched| watched.is_watched_by(task.inbox()));
+        let known = self.watched.take().filter(|watched| watched.is_watched_by(task.home()));
         let watched = match known {
             Some(watched) => watched,
-            None => CoroutineDatagrams::watched(task.inbox(), self.socket.try_clone()?, self.peer),
+            None => Arc::clone(task.home()).open(self.socket.try_clone()?, self.peer),
         };
         self.watched = Some(Arc::clone(&watched));
         Ok(Some(watched))

@@ -18,6 +18,7 @@ use super::protocol::Protocol;
 use super::timers::Timers;
 use super::transport::{State, Transport};
 use crate::error::Error;
+use crate::poller::Event;
 use crate::server::{guarded, Admission, Cause, Failure, Slot, Stage};
 use crate::sys;
 
@@ -76,16 +77,6 @@ pub(crate) struct Turn<'a> {
     pub(crate) done: u64,
     #[cfg(feature = "coroutine")]
     pub(crate) stacks: &'a mut super::coroutine::Stacks,
-}
-
-/// What the system has said of a connection.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Event {
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-    /// A read that does not fill the buffer may not be the last: the peer's end has been announced, or urgent data, before which a
-    /// read stops.
-    pub(crate) to_the_end: bool,
 }
 
 /// What is to become of a connection after its turn.

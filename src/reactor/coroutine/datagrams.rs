@@ -10,13 +10,12 @@ use std::time::Instant;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 
-use super::readiness::{Direction, Readiness};
 use super::watched::{watched, Watch, Watched};
-use crate::reactor::channel::Event;
+use crate::poller::Event;
 use crate::reactor::inbox::Inbox;
 use crate::stream::Wait;
 use crate::sys::Shareable;
-use crate::task;
+use crate::task::{self, Datagrams, Direction, Home, Readiness};
 
 /// A connected datagram socket that a loop watches for a coroutine of its own, by a descriptor of its own.
 pub(crate) struct CoroutineDatagrams {
@@ -37,27 +36,6 @@ impl CoroutineDatagrams {
         watched(inbox, |watch| CoroutineDatagrams { socket, peer, readiness, lost, watch })
     }
 
-    /// Whether it is that loop which watches it.
-    pub(crate) fn is_watched_by(&self, inbox: &Arc<Inbox>) -> bool {
-        self.watch.is_by(inbox) && !self.lost.load(Ordering::Acquire)
-    }
-
-    /// Waits for a datagram.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::TimedOut`]; as [`task::wait`]; whatever the system says.
-    pub(crate) fn recv(&self, buf: &mut [u8], until: Instant) -> io::Result<usize> {
-        self.attempt(Direction::Read, until, |socket| socket.recv(buf))
-    }
-
-    /// Sends one, waiting for room in the system's buffer.
-    ///
-    /// # Errors
-    /// As [`recv`](CoroutineDatagrams::recv).
-    pub(crate) fn send(&self, data: &[u8], until: Instant) -> io::Result<usize> {
-        self.attempt(Direction::Write, until, |socket| socket.send(data))
-    }
-
     fn attempt(
         &self,
         direction: Direction,
@@ -74,6 +52,20 @@ impl CoroutineDatagrams {
         let count = count?;
         task::spend(count);
         Ok(count)
+    }
+}
+
+impl Datagrams for CoroutineDatagrams {
+    fn is_watched_by(&self, home: &Arc<dyn Home>) -> bool {
+        self.watch.is_by(home) && !self.lost.load(Ordering::Acquire)
+    }
+
+    fn recv(&self, buf: &mut [u8], until: Instant) -> io::Result<usize> {
+        self.attempt(Direction::Read, until, |socket| socket.recv(buf))
+    }
+
+    fn send(&self, data: &[u8], until: Instant) -> io::Result<usize> {
+        self.attempt(Direction::Write, until, |socket| socket.send(data))
     }
 }
 

@@ -2,7 +2,6 @@
 //! stacks.
 
 mod datagrams;
-mod readiness;
 mod seat;
 mod serving;
 mod stacks;
@@ -11,8 +10,6 @@ mod watched;
 
 use std::sync::Arc;
 
-pub(crate) use datagrams::CoroutineDatagrams;
-pub(crate) use readiness::{Direction, Waiting};
 pub(crate) use seat::CoroutineSeat;
 pub(super) use serving::{give_up, give_up_late};
 pub(crate) use stacks::Stacks;

@@ -7,8 +7,9 @@ use std::time::Instant;
 use super::stream::CoroutineStream;
 use super::watched::Watched;
 use crate::control::Cut;
+use crate::poller::Event;
 use crate::reactor::arena::Key;
-use crate::reactor::channel::{Event, Fate, Turn};
+use crate::reactor::channel::{Fate, Turn};
 use crate::server::Place;
 use crate::task::{Ask, Coroutine, Resumed, Task, Woken};
 

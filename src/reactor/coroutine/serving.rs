@@ -12,12 +12,12 @@ use crate::reactor::arrival::Arrival;
 use crate::reactor::channel::{Fate, Turn};
 use crate::reactor::event_loop::{not_taken, EventLoop};
 use crate::reactor::house::Handlers;
-use crate::reactor::inbox::Command;
+use crate::reactor::inbox::{Command, Inbox};
 use crate::reactor::seat::Seat;
 use crate::server::{Failure, Slot, Taken};
 use crate::stream::Stream;
 use crate::sys::Shareable;
-use crate::task::{Coroutine, Task};
+use crate::task::{Coroutine, Home, Task};
 
 impl EventLoop {
     /// Takes a connection in whose handler runs on a coroutine, and begins with it.
@@ -31,10 +31,11 @@ impl EventLoop {
         let peer = link.peer.clone();
         let stack = self.desk.stacks.take(handlers.stack_size).map_err(|error| not_taken(&error, &peer))?;
         let key = self.seats.next_key();
-        let task = Task::new(Arc::clone(self.inbox()), key, peer.clone());
+        let home: Arc<dyn Home> = Arc::<Inbox>::clone(self.inbox());
+        let task = Task::new(home, key.token().0, peer.clone());
         link.settle_in(self.inbox(), key);
         let stream = Arc::new(CoroutineStream::new(Arc::clone(&link)));
-        stream.readiness().set_owner(Arc::clone(&task));
+        stream.set_owner(Arc::clone(&task));
         let connection = Connection::new(&handlers.context, Arc::clone(&stream) as Arc<dyn Stream>, peer.clone());
         link.serve(connection.cut_target());
         let job = handlers.service.job(connection, slot);

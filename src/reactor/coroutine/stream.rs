@@ -10,17 +10,16 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
-use super::readiness::{Direction, Readiness};
 use super::watched::{watched, Watch, Watched};
 use crate::address::Address;
 use crate::connection::next_id;
-use crate::reactor::channel::Event;
+use crate::poller::Event;
 use crate::reactor::inbox::Inbox;
 use crate::reactor::link::Link;
 use crate::reactor::socket::Socket;
 use crate::stream::{Stream, Wait};
 use crate::sys::{self, Shareable};
-use crate::task;
+use crate::task::{self, Connecting, Direction, Readiness, Task};
 
 /// A stream socket that a loop watches: a request's own, or one that a handler has connected.
 ///
@@ -55,25 +54,29 @@ impl CoroutineStream {
         &self.link
     }
 
-    pub(crate) fn readiness(&self) -> &Readiness {
+    /// Says whose seat has the socket's events.
+    pub(crate) fn set_owner(&self, task: Arc<Task>) {
+        self.readiness.set_owner(task);
+    }
+}
+
+impl Connecting for CoroutineStream {
+    fn readiness(&self) -> &Readiness {
         &self.readiness
     }
 
-    /// What has come of connecting it, as `outcome` finds.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::ConnectionAborted`] where nobody watches it, so that nothing would be heard of it; those of `outcome`.
-    pub(crate) fn connect_outcome(&self, outcome: impl FnOnce(&TcpStream) -> io::Result<bool>) -> io::Result<bool> {
+    fn outcome(&self, look: fn(&TcpStream) -> io::Result<bool>) -> io::Result<bool> {
         match &self.link.socket {
             _ if self.link.over.load(Ordering::Acquire) => Err(io::ErrorKind::ConnectionAborted.into()),
-            Socket::Tcp(socket) => socket.with(outcome),
+            Socket::Tcp(socket) => socket.with(look),
             #[cfg(unix)]
             Socket::Unix(_) => Ok(true),
         }
     }
 
-    pub(crate) fn set_nodelay(&self) -> io::Result<()> {
-        self.link.socket.set_nodelay(true)
+    fn connected(self: Arc<Self>) -> io::Result<Arc<dyn Stream>> {
+        self.link.socket.set_nodelay(true)?;
+        Ok(self)
     }
 }
 

@@ -1,15 +1,20 @@
 //! [`Watched`]: a socket that a coroutine has opened, and that its loop watches until it is closed.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 
-use mio::net::UdpSocket;
+use mio::net::{TcpStream, UdpSocket};
 use mio::{Registry, Token};
 
+use super::datagrams::CoroutineDatagrams;
+use super::stream::CoroutineStream;
+use crate::address::Address;
+use crate::poller::Event;
 use crate::reactor::arena::Key;
-use crate::reactor::channel::Event;
 use crate::reactor::inbox::{Command, Inbox};
 use crate::sys::Shareable;
+use crate::task::{Connecting, Datagrams, Home};
 
 /// What a loop knows of such a socket.
 pub(crate) trait Watched: Send + Sync {
@@ -40,8 +45,8 @@ impl Watch {
     }
 
     /// Whether it is that loop.
-    pub(crate) fn is_by(&self, inbox: &Arc<Inbox>) -> bool {
-        Arc::ptr_eq(&self.inbox, inbox)
+    pub(crate) fn is_by(&self, home: &Arc<dyn Home>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.inbox), Arc::as_ptr(home))
     }
 
     /// Has the loop forget the socket, which is being closed. A descriptor that shares its socket with another is `handed_back`: closing
@@ -62,4 +67,18 @@ pub(crate) fn watched<T: Watched + 'static>(inbox: &Arc<Inbox>, make: impl FnOnc
         socket.give_up();
     }
     socket
+}
+
+impl Home for Inbox {
+    fn wake(&self, token: usize) {
+        let _ = self.send(Command::Wake(Key::from_token(Token(token))));
+    }
+
+    fn connect(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) -> Arc<dyn Connecting> {
+        CoroutineStream::watched(&self, socket, Address::Inet(peer))
+    }
+
+    fn open(self: Arc<Self>, socket: std::net::UdpSocket, peer: SocketAddr) -> Arc<dyn Datagrams> {
+        CoroutineDatagrams::watched(&self, socket, peer)
+    }
 }

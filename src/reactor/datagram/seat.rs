@@ -12,7 +12,8 @@ use crate::address::canonical;
 use crate::connection::DatagramSettings;
 use crate::control::Control;
 use crate::datagram::{AnswerLimit, Forged, Sender, TooLong};
-use crate::reactor::channel::{Event, Fate, Turn};
+use crate::poller::Event;
+use crate::reactor::channel::{Fate, Turn};
 use crate::server::{guarded, Failure, Reception, Slot, Stage};
 
 /// How many datagrams are read for one event before others get their turn: so many of 64 KiB hold them up by a millisecond.

@@ -5,11 +5,11 @@ use std::sync::atomic::{fence, AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use super::{Task, Waiter};
 use crate::clock::earlier;
-use crate::reactor::channel::Event;
+use crate::poller::Event;
 use crate::stream::Wait;
 use crate::sync::{lock, Mutex};
-use crate::task::{self, Task, Waiter};
 
 /// What a loop has reported of a socket that does not block, and who waits for it. Whoever waits is suspended, where it is a coroutine, and
 /// sleeps, where it is a thread.
@@ -129,13 +129,13 @@ impl Readiness {
     /// Waits until it may be tried again. `started` is when the first of several waits began.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`], and as [`task::wait`].
+    /// [`io::ErrorKind::TimedOut`], and as [`wait`](super::wait).
     pub(crate) fn wait(&self, direction: Direction, wait: Wait, started: &mut Option<Instant>) -> io::Result<()> {
         let timeout = wait.timeout.and_then(|timeout| started.get_or_insert_with(Instant::now).checked_add(timeout));
         let until = earlier(timeout, wait.deadline);
         let ready = self.of(direction);
         let result = match self.owner.get() {
-            Some(owner) if task::is_current(owner) => task::wait(owner, until),
+            Some(owner) if super::is_current(owner) => super::wait(owner, until),
             _ => self.wait_with_others(ready, until),
         };
         match result {
