@@ -1,15 +1,23 @@
-//! [`Coroutine`]: code on a stack of its own. The one place in this crate that has `unsafe` in it, and the reason is one pointer.
+//! [`Coroutine`]: code on a stack of its own. The one place in this crate that has `unsafe` in it: for one pointer here, and in `overflow` for a
+//! signal handler.
 
 #![allow(unsafe_code)]
 
+#[cfg(unix)]
+mod overflow;
+
 use std::cell::Cell;
 use std::io;
+#[cfg(unix)]
+use std::ops::Range;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Instant;
 
 use corosensei::stack::DefaultStack;
+#[cfg(unix)]
+use corosensei::stack::Stack as _;
 use corosensei::{CoroutineResult, Yielder};
 
 use super::Task;
@@ -20,6 +28,8 @@ pub(crate) struct Stack(DefaultStack);
 impl Stack {
     /// At least so many bytes, in whole pages; memory is what is touched of them.
     pub(crate) fn new(bytes: usize) -> io::Result<Stack> {
+        #[cfg(unix)]
+        overflow::tell();
         DefaultStack::new(bytes).map(Stack)
     }
 }
@@ -55,6 +65,9 @@ pub(crate) struct Coroutine<T: 'static>(Option<corosensei::Coroutine<Woken, Ask,
 struct Running {
     task: Arc<Task>,
     yielder: NonNull<Yielder<Woken, Ask>>,
+    /// Where its stack lies, the guard page included.
+    #[cfg(unix)]
+    stack: Range<usize>,
 }
 
 thread_local! {
@@ -76,8 +89,15 @@ impl<T: 'static> Drop for Coroutine<T> {
 impl<T: 'static> Coroutine<T> {
     /// Has `code` run on `stack`, as `task`, from the first [`resume`](Coroutine::resume) on.
     pub(crate) fn new(stack: Stack, task: Arc<Task>, code: impl FnOnce() -> T + 'static) -> Self {
+        #[cfg(unix)]
+        let bounds = stack.0.limit().get()..stack.0.base().get();
         Coroutine(Some(corosensei::Coroutine::with_stack(stack.0, move |yielder, _: Woken| {
-            let running = Running { task, yielder: NonNull::from(yielder) };
+            let running = Running {
+                task,
+                yielder: NonNull::from(yielder),
+                #[cfg(unix)]
+                stack: bounds,
+            };
             RUNNING.set(Some(NonNull::from(&running)));
             // Its unwinding ends here: it is nobody else's.
             let result = catch_unwind(AssertUnwindSafe(code));
@@ -116,6 +136,15 @@ pub(super) fn with_current<T>(look: impl FnOnce(&Arc<Task>) -> T) -> Option<T> {
     let running = RUNNING.try_with(Cell::get).ok().flatten()?;
     // SAFETY: see `ask`. What is borrowed is given back before this returns, so before the coroutine can end.
     Some(look(&unsafe { running.as_ref() }.task))
+}
+
+/// Where the stack lies of the coroutine that runs on this thread, if one does, guard page included. Safe in a signal handler.
+#[cfg(unix)]
+fn stack_in_use() -> Option<Range<usize>> {
+    // The thread-local has a constant for its beginning, and nothing to drop: to look at it is to look at memory.
+    let running = RUNNING.try_with(Cell::get).ok().flatten()?;
+    // SAFETY: see `ask`. Whoever has been interrupted changes nothing of it.
+    Some(unsafe { running.as_ref() }.stack.clone())
 }
 
 /// Suspends the coroutine that runs on this thread, and says why it goes on; `None` where none does.
