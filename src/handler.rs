@@ -14,6 +14,8 @@ pub type HandlerResult = Result<(), Box<dyn Error + Send + Sync>>;
 /// The value given to `bind` is a prototype. Each request is served by a clone of its own, so `&mut self` is private to the
 /// request, and what requests share is an [`Arc`](std::sync::Arc) in a field.
 ///
+/// The same handler serves on every kind of server that has handlers: sequential, on threads, on coroutines (module `coroutine`).
+///
 /// The order is Python's: [`setup`](Handler::setup), [`handle`](Handler::handle), [`finish`](Handler::finish).
 /// * If `setup` fails, neither of the others runs.
 /// * `finish` runs after `handle` whether that returned, failed or panicked.

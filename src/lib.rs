@@ -81,12 +81,13 @@
 //!
 //! | | default | set by |
 //! |---|---|---|
-//! | requests at once | 1 sequential; 1,024 threading, 10,000 event-driven, or the descriptor limit less 64 | [`max_connections`](server::Builder::max_connections) |
+//! | requests at once | 1 sequential; 1,024 threading, 10,000 event-driven and with coroutines, or the descriptor limit less 64 | [`max_connections`](server::Builder::max_connections) |
 //! | more than that | wait in the kernel's queue | [`overload`](server::Builder::overload) |
 //! | that queue | 4,096 clients, or the kernel's own limit | [`backlog`](server::Builder::backlog) |
 //! | a read without progress | 60 s | [`read_timeout`](server::Builder::read_timeout) |
 //! | a write without progress | 30 s | [`write_timeout`](server::Builder::write_timeout) |
 //! | a whole request | none | [`request_deadline`](server::Builder::request_deadline) |
+//! | the stack of a coroutine; closures of `unblock` at once in a process | 256 KiB; 64, more wait | `stack_size` |
 //! | a line, a frame | 64 KiB, 1 MiB | [`max_line`](server::Builder::max_line), [`max_frame`](server::Builder::max_frame) |
 //! | what may wait for a slow peer of a broadcast | 256 KiB | [`write_queue`](server::Builder::write_queue) |
 //! | what may wait to be sent to a peer of an event-driven server | 1 MiB, paused above 64 KiB | [`write_buffer_hard_limit`](server::Builder::write_buffer_hard_limit), [`write_buffer_limits`](server::Builder::write_buffer_limits) |
@@ -163,6 +164,12 @@ pub mod unix;
 pub use address::Address;
 pub use connection::{Connection, ConnectionWriter, Keepalive, RequestContext};
 pub use control::{ServerHandle, ShutdownReport, Stats};
+#[cfg(feature = "coroutine")]
+#[cfg_attr(docsrs, doc(cfg(feature = "coroutine")))]
+pub use coroutine::CoroutineTcpServer;
+#[cfg(all(feature = "coroutine", unix))]
+#[cfg_attr(docsrs, doc(cfg(feature = "coroutine")))]
+pub use coroutine::CoroutineUnixServer;
 pub use datagram::Datagram;
 pub use error::{Error, Phase, Result};
 pub use handler::{handler_fn, Handler, HandlerFn, HandlerResult};

@@ -44,6 +44,9 @@ pub use writer::ConnectionWriter;
 /// (buffered, with 8 KiB), and [`Write`] (not buffered: what is written is sent, and `writeln!` goes out in one piece). One
 /// concrete type whatever lies under it, so a handler serves TCP, Unix sockets and whatever a listener of your own accepts.
 ///
+/// Where the handler runs on a coroutine, only that is suspended by what waits here; the connection, its writers, and one that
+/// [`tcp::connect`](crate::tcp::connect) has made can be used on threads too.
+///
 /// # Limits
 /// * *Read timeout* (60 s) and *write timeout* (30 s): no progress for so long ends a call with [`io::ErrorKind::TimedOut`]. A slow
 ///   but honest transfer is not cut.

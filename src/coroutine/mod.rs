@@ -57,10 +57,15 @@
 //!
 //! * reading and writing a [`Connection`](crate::Connection) of the server's, its deadlines, its close, and waiting for the turn to write;
 //! * [`tcp::connect`](crate::tcp::connect), and the connection that it returns in a handler, which lasts no longer than the server;
+//! * the requests of a [`UdpClient`](crate::UdpClient), which may also go from one handler to the next, whatever loop or thread that is on;
+//! * looking names up, in [`net`](crate::net) or to connect;
 //! * [`sleep`], and [`unblock`] until its closure has run.
 //!
 //! Everything else that waits holds up all connections of the loop, as it would in a callback: `std::thread::sleep`, files, a socket of
-//! std's, [`UdpClient`](crate::UdpClient), looking names up in [`net`](crate::net), a computation. Such things belong in [`unblock`].
+//! std's, a channel, a computation. Such things belong in [`unblock`].
+//!
+//! There is one coroutine a request. What needs two, such as a proxy that copies in both directions at once, has a thread of its own for the
+//! other: connections and [writers](crate::Connection::writer) can be used on any thread, and wait there as usual.
 //!
 //! A lock of std's that is held across a wait can hold the loop up for ever: another coroutine that wants it blocks the very thread on which the one
 //! that has it would go on. Give it back first. Thread-locals are shared by all coroutines of a loop, and change under one who waits.

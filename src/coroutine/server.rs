@@ -151,7 +151,7 @@ impl CoroutineServer<UnixListener> {
 
 /// What coroutine servers have of their own.
 impl<L: Listener> Builder<L, Coroutines> {
-    /// How many threads serve, each with its own event loop. Default 1. New connections go to the loop that has the fewest, and stay
+    /// How many threads serve, each with its own event loop: 1 to 1,024, default 1. New connections go to the loop that has the fewest, and stay
     /// there.
     pub fn workers(mut self, workers: usize) -> Self {
         self.dispatch.workers = workers;
@@ -159,6 +159,9 @@ impl<L: Listener> Builder<L, Coroutines> {
     }
 
     /// The stack of each coroutine, in bytes, 64 KiB to 1 GiB. Default 256 KiB. Only what a handler touches becomes memory.
+    ///
+    /// A stack with its guard page takes two memory mappings. Linux lets a process have `vm.max_map_count` of them, 65,530 unless set otherwise; with
+    /// 2,048 of these left to the rest of the program, [`max_connections`](Builder::max_connections) may be 31,741 at the most then.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.dispatch.stack_size = bytes;
         self

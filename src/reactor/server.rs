@@ -185,7 +185,7 @@ impl ReactorServer<UnixListener> {
 
 /// What event-driven servers have of their own.
 impl<L: Listener> Builder<L, EventLoops> {
-    /// How many threads serve, each with its own event loop. Default 1. New connections go to the loop that has the fewest, and stay
+    /// How many threads serve, each with its own event loop: 1 to 1,024, default 1. New connections go to the loop that has the fewest, and stay
     /// there.
     pub fn workers(mut self, workers: usize) -> Self {
         self.dispatch.workers = workers;

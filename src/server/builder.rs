@@ -87,7 +87,9 @@ impl<L: Listener, D> Builder<L, D> {
 impl<L: Listener, D> Builder<L, D> {
     /// How many requests there may be at once, exactly. What happens to more is [`overload`](Builder::overload)'s to say.
     ///
-    /// Default: 1,024 with threads, 10,000 on event loops, or the descriptor limit less 64 if that is smaller; one on a
+    /// A place is held until the connection is closed: a client that has had its answer, and does not close, has it for up to two more seconds.
+    ///
+    /// Default: 1,024 with threads, 10,000 on event loops and with coroutines, or the descriptor limit less 64 if that is smaller; one on a
     /// sequential server. At most 8,000 with threads: a process with 16,000 of them aborts.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);

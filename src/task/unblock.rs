@@ -18,8 +18,8 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Runs what blocks on a thread made for that, and suspends the coroutine until it has been run. Its result is handed back, or its panic. On a
 /// thread, `code` is just called.
 ///
-/// There are 64 such threads at the most, shared by all servers of the process and by [`tcp::connect`](crate::tcp::connect) on coroutines;
-/// what comes when all are busy waits for one, in order.
+/// There are 64 such threads at the most, shared by all servers of the process and by look-ups on coroutines; what comes when all are busy waits
+/// for one, in order. A closure that is still running when its server has stopped is not among those that the report counts.
 ///
 /// ```
 /// use socketserver::coroutine::unblock;

@@ -24,6 +24,8 @@ use crate::stream::Stream;
 /// The addresses are tried in the resolver's order, the families alternating, and a quarter of a second apart rather than one after
 /// another (RFC 8305), so that one that does not answer costs little. The first connection made is returned, with NODELAY on.
 ///
+/// On a coroutine, only that is suspended, and so it is by the connection's reads and writes: see the module `coroutine`.
+///
 /// The [`Connection`] is what a server's handler gets too: buffered reading, total deadlines, frames, a writer for other
 /// threads; and a read timeout of 60 s and a write timeout of 30 s, unlike Python's, until others are set. For a std
 /// socket, ask [`socket`](Connection::socket) for a clone.

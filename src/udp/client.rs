@@ -68,6 +68,9 @@ use crate::sys;
 /// # Threads
 /// One request at a time, so the methods take `&mut self`. Make a client for each thread; one costs a descriptor and a buffer of
 /// [`max_packet_size`](UdpClientBuilder::max_packet_size) bytes, whose memory is used as far as answers have filled it.
+///
+/// On a coroutine, only that is suspended by a request; the client then takes a second descriptor. To keep clients for the next handler, put them
+/// into a `Mutex<Vec<UdpClient>>` that the handlers share, and take one out for as long as it is used: the lock must not be held meanwhile.
 pub struct UdpClient {
     settings: Settings,
     peer: SocketAddr,
