@@ -123,6 +123,10 @@
 //! [`handle_error`](server::Builder::handle_error) or the [`log`], recurring trouble once a second. With `panic = "abort"`
 //! a panic ends the process, as it must.
 //!
+//! # More
+//! The [`guide`] has the life of a request, the reason for each default, what a stop does step by step, and deploying: systemd, load
+//! balancers, several processes on one port.
+//!
 //! # Features
 //! None is on by default, and none changes what the rest does.
 //! * `coroutine`: the module of that name, with `CoroutineTcpServer`. It brings `corosensei`, and the only `unsafe` of this crate, a few lines
@@ -143,6 +147,7 @@ pub mod coroutine;
 mod datagram;
 mod error;
 pub mod framing;
+pub mod guide;
 mod handler;
 pub mod net;
 mod poller;

@@ -87,7 +87,7 @@ impl<L: Listener, D> Builder<L, D> {
 impl<L: Listener, D> Builder<L, D> {
     /// How many requests there may be at once, exactly. What happens to more is [`overload`](Builder::overload)'s to say.
     ///
-    /// A place is held until the connection is closed: a client that has had its answer, and does not close, has it for up to two more seconds.
+    /// A place is held until the connection is closed: one whose client has had its answer and does not close, for up to a second more.
     ///
     /// Default: 1,024 with threads, 10,000 on event loops and with coroutines, or the descriptor limit less 64 if that is smaller; one on a
     /// sequential server. At most 8,000 with threads: a process with 16,000 of them aborts.
