@@ -213,6 +213,14 @@ impl Error {
         error.get_ref()?.downcast_ref()
     }
 
+    /// What the system said of `operation`; or, where it was not the system but a stop that cut the coroutine, that.
+    pub(crate) fn system(operation: String, source: io::Error) -> Error {
+        match Error::of(&source) {
+            Some(Error::Cut { address }) => Error::Cut { address: address.clone() },
+            _ => Error::System { operation, source },
+        }
+    }
+
     /// The kind that an [`std::io::Error`] made of this has.
     pub fn kind(&self) -> io::ErrorKind {
         match self {

@@ -188,6 +188,7 @@ fn a_stack_that_overflows_ends_the_process() {
     use std::os::unix::process::ExitStatusExt;
 
     use nix::libc::{SIGABRT, SIGSEGV};
+    use nix::sys::signal::{raise, sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal};
 
     const CHILD: &str = "SOCKETSERVER_OVERFLOW";
 
@@ -199,9 +200,19 @@ fn a_stack_that_overflows_ends_the_process() {
         deep(depth - 1).wrapping_add(array[7])
     }
 
+    extern "C" fn earlier(_: nix::libc::c_int) {
+        let _ = nix::unistd::write(std::io::stderr(), b"an earlier handler: overflowed its stack?\n");
+    }
+
     if let Ok(place) = std::env::var(CHILD) {
         let overflow = || println!("{}", deep(std::hint::black_box(1_000_000)));
         let on_coroutine = place == "coroutine";
+        if place == "sent" {
+            let once = SaFlags::SA_RESETHAND;
+            let earlier = SigAction::new(SigHandler::Handler(earlier), once, SigSet::empty());
+            // SAFETY: the handler does nothing but write to a descriptor.
+            unsafe { sigaction(Signal::SIGSEGV, &earlier) }.unwrap();
+        }
         let handler = handler_fn(move |request: &mut Connection| {
             if on_coroutine {
                 overflow();
@@ -210,6 +221,11 @@ fn a_stack_that_overflows_ends_the_process() {
         });
         let serving = serve_as(builder().stack_size(64 * 1024), handler);
         assert_goes_on(&serving);
+        if place == "sent" {
+            // The first is the earlier handler's, who wants no more than one.
+            raise(Signal::SIGSEGV).unwrap();
+            raise(Signal::SIGSEGV).unwrap();
+        }
         let thread = std::thread::Builder::new().stack_size(64 * 1024).name("deep".into()).spawn(overflow).unwrap();
         thread.join().unwrap();
         return;
@@ -218,6 +234,7 @@ fn a_stack_that_overflows_ends_the_process() {
         for (place, words, signal) in [
             ("coroutine", "a handler on a coroutine has overflowed its stack (", SIGSEGV),
             ("thread", "thread 'deep'", SIGABRT),
+            ("sent", "an earlier handler", SIGSEGV),
         ] {
             let child = std::process::Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "a_stack_that_overflows_ends_the_process", "--nocapture"])
@@ -229,6 +246,7 @@ fn a_stack_that_overflows_ends_the_process() {
             let sanitized = told.contains("AddressSanitizer");
             let said = told.contains(words) && told.contains("overflowed its stack");
             assert!(sanitized || (said && child.status.signal() == Some(signal)), "{:?} {told}", child.status);
+            assert!(told.len() < 2000, "it is said once: {told}");
         }
     });
 }

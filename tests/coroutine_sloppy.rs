@@ -15,7 +15,9 @@ use common::{eventually, receive, run, LONG};
 use socketserver::coroutine::{sleep, Coroutines};
 use socketserver::server::Builder;
 use socketserver::tcp::TcpListener;
-use socketserver::{handler_fn, tcp, Connection, ConnectionWriter, Handler, HandlerResult, ThreadingTcpServer};
+use socketserver::{
+    handler_fn, tcp, Connection, ConnectionWriter, Handler, HandlerResult, ThreadingTcpServer, UdpClient,
+};
 
 /// One that says nothing of the errors there will be, and waits but briefly for those who do not end.
 fn builder() -> Builder<TcpListener, Coroutines> {
@@ -59,15 +61,21 @@ fn check(what: impl Fn(&mut Connection) -> HandlerResult + Clone + Send + 'stati
         if leaves {
             drop(client);
             (0..20).for_each(|_| assert_goes_on(&serving));
-            let report = serving.stop().unwrap();
-            assert_eq!(report.still_running, 0);
+            ends(serving);
         } else {
             (0..20).for_each(|_| assert_goes_on(&serving));
-            let report = serving.stop().unwrap();
-            assert_eq!(report.still_running, 0);
+            ends(serving);
             drop(client);
         }
     }
+}
+
+/// That a stop ends all of its handlers, however long the machine takes over it.
+#[track_caller]
+fn ends(serving: Serving) {
+    let handle = serving.handle();
+    serving.stop().unwrap();
+    eventually("its handlers have ended", || handle.stats().active == 0);
 }
 
 /// A server elsewhere whose answers have no end.
@@ -208,7 +216,7 @@ fn a_thread_waits_for_room_at_one_who_never_waits() {
         let (sender, writers) = channel();
         let handler = sloppy(move |request| {
             sender.send(request.writer())?;
-            // In std's hands, so that it is only given way by what is read here.
+            // It never has to wait for what it reads here.
             let mut upstream = tcp::connect(address, LONG)?;
             loop {
                 upstream.read_exact(&mut [0; 65_536])?;
@@ -224,5 +232,48 @@ fn a_thread_waits_for_room_at_one_who_never_waits() {
         writing.join().unwrap().unwrap();
         serving.stop().unwrap();
         behind.stop().unwrap();
+    });
+}
+
+/// Over loopback it succeeds, and fails, without any wait.
+#[test]
+fn one_that_connects_again_and_again() {
+    run(|| {
+        let behind = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let accepted = behind.local_addr().unwrap();
+        std::thread::spawn(move || while behind.accept().is_ok() {});
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let refused = nobody.local_addr().unwrap();
+        drop(nobody);
+        for address in [accepted, refused] {
+            check(move |_| loop {
+                let _ = tcp::connect(address, LONG);
+            });
+        }
+    });
+}
+
+#[test]
+fn one_that_sends_again_and_again_over_udp() {
+    run(|| {
+        let mute = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = mute.local_addr().unwrap();
+        check(move |_| {
+            let mut client = UdpClient::connect(address)?;
+            // Every send fails from now on.
+            client.socket().shutdown(std::net::Shutdown::Write)?;
+            loop {
+                let _ = client.send(b"?");
+            }
+        });
+        check(move |_| loop {
+            let _ = UdpClient::connect(address);
+        });
+        check(move |_| {
+            let mut client = UdpClient::builder().timeout(Duration::from_millis(1)).connect(address)?;
+            loop {
+                let _ = client.request(b"?");
+            }
+        });
     });
 }

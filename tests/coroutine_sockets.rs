@@ -328,3 +328,76 @@ fn a_name_is_looked_up_on_a_coroutine() {
         behind.stop().unwrap();
     });
 }
+
+/// It has room, so nothing is queued, and no thread sends it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_try_write_to_a_fresh_connection_goes_out_at_once() {
+    fn senders() -> usize {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        let names = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+        names.filter(|name| name.starts_with("ss-sender")).count()
+    }
+
+    run(|| {
+        let behind = ThreadingTcpServer::bind("127.0.0.1:0", handler_fn(lines)).unwrap().spawn().unwrap();
+        let address = behind.local_addr();
+        let (handler, outcome) = on_go(move || {
+            let mut most = 0;
+            for _ in 0..20 {
+                let mut connection = tcp::connect(address, LONG).unwrap();
+                connection.writer().try_write(b"hello\n").unwrap();
+                most = most.max(senders());
+                let mut answer = String::new();
+                connection.read_line(&mut answer).unwrap();
+                assert_eq!(answer, "hello\n");
+            }
+            most
+        });
+        let serving = serve(handler);
+        let _client = go(&serving);
+        assert_eq!(receive(&outcome).0, 0);
+        serving.stop().unwrap();
+        behind.stop().unwrap();
+    });
+}
+
+/// Whatever its handlers have opened, a loop keeps nothing of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn sockets_of_handlers_leave_no_descriptor_behind() {
+    fn descriptors_of(behind: SocketAddr, echo: SocketAddr) -> usize {
+        let _connection = tcp::connect(behind, LONG).unwrap();
+        let mut client = UdpClient::connect(echo).unwrap();
+        assert_eq!(client.request(b"?").unwrap(), b"?");
+        std::fs::read_dir("/proc/self/fd").unwrap().count()
+    }
+
+    // Other tests of this program open descriptors too, so this one has a process of its own.
+    const CHILD: &str = "SOCKETSERVER_DESCRIPTORS";
+    if std::env::var_os(CHILD).is_none() {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "sockets_of_handlers_leave_no_descriptor_behind", "--nocapture"])
+            .env(CHILD, "1")
+            .status();
+        assert!(child.unwrap().success());
+        return;
+    }
+    run(|| {
+        let behind = ThreadingTcpServer::bind("127.0.0.1:0", handler_fn(lines)).unwrap().spawn().unwrap();
+        let echo = slow_echo(Duration::ZERO);
+        let (tcp, udp) = (behind.local_addr(), echo.local_addr());
+        let (handler, outcome) = on_go(move || descriptors_of(tcp, udp));
+        let serving = serve(handler);
+        let mut counted = Vec::new();
+        for _ in 0..300 {
+            drop(go(&serving));
+            counted.push(receive(&outcome).0);
+        }
+        let (first, last) = (counted[..100].iter().max(), counted[200..].iter().min());
+        assert!(last <= first, "{counted:?}");
+        serving.stop().unwrap();
+        behind.stop().unwrap();
+        echo.stop().unwrap();
+    });
+}

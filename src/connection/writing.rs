@@ -289,7 +289,7 @@ pub(super) fn counted<T>(attempt: impl FnOnce() -> io::Result<T>) -> io::Result<
     let result = attempt();
     #[cfg(feature = "coroutine")]
     if result.is_err() {
-        crate::task::failed();
+        crate::task::tried();
     }
     result
 }

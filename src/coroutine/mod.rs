@@ -77,8 +77,8 @@
 //! # Stacks
 //! Each coroutine has one, of [`stack_size`](crate::server::Builder::stack_size), of which only what is touched becomes memory, with a page
 //! below it that must not be touched. A handler that overflows it (deep recursion, large arrays) ends the process with a message and SIGSEGV, rather than corrupt
-//! memory. (For the message, the first such server of a process takes SIGSEGV and SIGBUS over, and passes on whatever is no overflow to who had
-//! them before. It comes on the threads that std has started.) Those that are not used any more are kept for the next, 64 a loop and 16 MiB at the most; the memory
+//! memory. (For the message, the first such server of a process takes SIGSEGV and SIGBUS over; at the first that is no overflow, it gives
+//! the signal back to who had it before. The message comes on the threads that std has started.) Those that are not used any more are kept for the next, 64 a loop and 16 MiB at the most; the memory
 //! of others is given back.
 //!
 //! # A stop

@@ -44,7 +44,7 @@ impl Lookups {
                 Some(after) if source.kind() == io::ErrorKind::TimedOut => {
                     Err(Error::Timeout { phase: Phase::Resolve, address: name.to_owned(), after })
                 }
-                _ => Err(Error::System { operation: format!("look {name:?} up"), source }),
+                _ => Err(Error::system(format!("look {name:?} up"), source)),
             });
         }
         let answer = match timeout {

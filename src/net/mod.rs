@@ -17,7 +17,8 @@
 //! No system can cancel a look-up. A look-up with a timeout therefore runs on a thread of its own, which is left behind when the
 //! time is over and ends when the system's resolver gives up (usually within half a minute). At most 64 such threads exist at
 //! once in a process; a further look-up waits within its own timeout for one of them to end. Without a timeout the look-up runs
-//! in the calling thread and may stall it; on a coroutine, in one of the threads for what blocks, and only the coroutine waits. Numeric addresses start no look-up and no thread at all.
+//! in the calling thread and may stall it; on a coroutine, in one of the threads for what blocks, and only the coroutine waits, until it has been cut ([`Error::Cut`](crate::Error::Cut)). Services are looked up in a file, on
+//! the calling thread. Numeric addresses start no look-up and no thread at all.
 
 mod dualstack;
 mod endpoint;

@@ -176,9 +176,9 @@ pub(crate) fn spend(bytes: usize) {
     }
 }
 
-/// Something that the coroutine which runs on this thread, if one does, has tried has failed. That counts too: one that does not look at its
-/// errors would hold all others up without ever waiting.
-pub(crate) fn failed() {
+/// Something that the coroutine which runs on this thread, if one does, has tried has failed, or may have been done without waiting. That counts
+/// too: one that does not look at its errors, or that connects again and again, would hold all others up.
+pub(crate) fn tried() {
     spend(0);
     let _ = check();
 }

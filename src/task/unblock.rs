@@ -62,11 +62,14 @@ pub(crate) fn unblock_until<T: Send + 'static>(
         }
         woken.wake();
     }))?;
+    let mut waited = Ok(());
     loop {
+        // Also when the time is over: the loop may have been held up, and the result have come in time.
         if let Some(outcome) = lock(&result).take() {
             return Ok(outcome.unwrap_or_else(|panic| resume_unwind(panic)));
         }
-        wait(&task, deadline)?;
+        waited?;
+        waited = wait(&task, deadline);
     }
 }
 

@@ -28,7 +28,7 @@ use crate::stream::Stream;
 ///
 /// The [`Connection`] is what a server's handler gets too: buffered reading, total deadlines, frames, a writer for other
 /// threads; and a read timeout of 60 s and a write timeout of 30 s, unlike Python's, until others are set. For a std
-/// socket, ask [`socket`](Connection::socket) for a clone.
+/// socket, ask [`socket`](Connection::socket) for a clone, which does not block where the connection was made on a coroutine.
 ///
 /// ```
 /// use socketserver::{handler_fn, tcp, Connection, ThreadingTcpServer};
@@ -50,7 +50,7 @@ use crate::stream::Stream;
 /// # Errors
 /// [`Error::Connect`] with what each address said; [`Error::Timeout`] when the time ran out before any had said anything,
 /// with the phase that it ran out in; [`Error::Resolve`], [`Error::InvalidAddress`]; [`Error::InvalidSetting`] for a zero
-/// timeout.
+/// timeout; [`Error::Cut`] on a coroutine whose request is cut meanwhile.
 pub fn connect(address: impl ToEndpoint, timeout: impl Into<Option<Duration>>) -> Result<Connection> {
     Connector::new().timeout(timeout).connect(address)
 }
@@ -97,7 +97,10 @@ impl Connector {
         #[cfg(feature = "coroutine")]
         if let Some(task) = crate::task::current() {
             let race = Race::new(Suspended(task), self.source, addresses);
-            let (peer, stream, _) = won(race, &endpoint, timeout, deadline)?;
+            let won = won(race, &endpoint, timeout, deadline);
+            // Over loopback it may never have had to wait.
+            crate::task::tried();
+            let (peer, stream, _) = won?;
             return connection(peer, &endpoint, stream.connected());
         }
         let track = Polled::new()
@@ -118,7 +121,7 @@ fn won<T: Track>(
     match race.run(deadline) {
         Ok(Some((peer, runner))) => Ok((peer, runner, race.track)),
         Ok(None) => Err(race.lost(endpoint, timeout)),
-        Err(source) => Err(Error::System { operation: format!("wait for a connection to {endpoint}"), source }),
+        Err(source) => Err(Error::system(format!("wait for a connection to {endpoint}"), source)),
     }
 }
 

@@ -119,7 +119,7 @@ impl UdpClient {
     /// deadline or at once (see [`fail_fast`](UdpClientBuilder::fail_fast)); [`Error::TooLarge`] for a request that no datagram can carry,
     /// which is more than 65,507 bytes over IPv4, 65,527 over IPv6, or less where the system has a limit of its own;
     /// [`Error::Truncated`] for an answer that is too long; [`Error::System`] where the request cannot be sent at all; [`Error::Connect`] where
-    /// no fresh local port can be had. The client is usable after all of them.
+    /// no fresh local port can be had; [`Error::Cut`] on a coroutine whose request is cut meanwhile. The client is usable after all of them.
     pub fn request(&mut self, payload: &[u8]) -> Result<Vec<u8>> {
         self.exchange(payload, |_| true).map(<[u8]>::to_vec)
     }
@@ -338,7 +338,7 @@ impl UdpClient {
                 Err(error) if sys::is_refusal(&error) => self.refused(error, &mut hint)?,
                 // A router could not pass the request on in one piece. The system sends the next one in several.
                 Err(error) if sys::is_message_size(&error) => {}
-                Err(source) => return Err(Error::System { operation: format!("receive from {}", self.peer), source }),
+                Err(source) => return Err(Error::system(format!("receive from {}", self.peer), source)),
             }
             if over {
                 self.stats.timed_out += 1;
@@ -379,7 +379,7 @@ impl UdpClient {
                         refusals += 1;
                         self.refused(error, hint)?;
                     }
-                    _ => return Err(Error::System { operation: format!("send to {}", self.peer), source: error }),
+                    _ => return Err(Error::system(format!("send to {}", self.peer), error)),
                 },
             }
         }

@@ -50,6 +50,9 @@ impl Port {
         if peer.port() == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "nobody can be bound to port 0"));
         }
+        // Nothing in here waits.
+        #[cfg(feature = "coroutine")]
+        crate::task::tried();
         let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
         if let Some(bytes) = settings.recv_buffer_size {
             socket.set_recv_buffer_size(bytes)?;
@@ -150,12 +153,21 @@ impl Port {
     /// Where a coroutine runs: the socket as its loop watches it, by another descriptor.
     #[cfg(feature = "coroutine")]
     fn watched(&mut self) -> io::Result<Option<Arc<dyn Datagrams>>> {
-        let Some(task) = crate::task::current() else { return Ok(None) };
+        let Some(task) = crate::task::current() else {
+            // Its reports would only wake the loop.
+            self.watched = None;
+            return Ok(None);
+        };
         self.set_nonblocking(true)?;
         let known = self.watched.take().filter(|watched| watched.is_watched_by(task.home()));
         let watched = match known {
             Some(watched) => watched,
-            None => Arc::clone(task.home()).open(self.socket.try_clone()?, self.peer),
+            None => {
+                let socket = self.socket.try_clone()?;
+                // Where a duplicate has a mode of its own.
+                socket.set_nonblocking(true)?;
+                Arc::clone(task.home()).open(socket, self.peer)
+            }
         };
         self.watched = Some(Arc::clone(&watched));
         Ok(Some(watched))

@@ -49,9 +49,11 @@ impl CoroutineDatagrams {
         });
         // Also after a failure: it may have been about an earlier datagram.
         self.readiness.set(direction);
-        let count = count?;
-        task::spend(count);
-        Ok(count)
+        match &count {
+            Ok(count) => task::spend(*count),
+            Err(_) => task::tried(),
+        }
+        count
     }
 }
 

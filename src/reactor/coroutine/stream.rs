@@ -54,6 +54,18 @@ impl CoroutineStream {
         &self.link
     }
 
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionAborted`] where nobody watches it any more, so that nothing would be heard of it.
+    fn socket(&self) -> io::Result<&Socket> {
+        if self.link.over.load(Ordering::Acquire) {
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                format!("the server whose handler connected to {} has ended", self.link.peer),
+            ));
+        }
+        Ok(&self.link.socket)
+    }
+
     /// Says whose seat has the socket's events.
     pub(crate) fn set_owner(&self, task: Arc<Task>) {
         self.readiness.set_owner(task);
@@ -66,8 +78,7 @@ impl Connecting for CoroutineStream {
     }
 
     fn outcome(&self, look: fn(&TcpStream) -> io::Result<bool>) -> io::Result<bool> {
-        match &self.link.socket {
-            _ if self.link.over.load(Ordering::Acquire) => Err(io::ErrorKind::ConnectionAborted.into()),
+        match self.socket()? {
             Socket::Tcp(socket) => socket.with(look),
             #[cfg(unix)]
             Socket::Unix(_) => Ok(true),
@@ -76,6 +87,8 @@ impl Connecting for CoroutineStream {
 
     fn connected(self: Arc<Self>) -> io::Result<Arc<dyn Stream>> {
         self.link.socket.set_nodelay(true)?;
+        // A fresh one has room, and it may be that nothing was reported.
+        self.readiness.set(Direction::Write);
         Ok(self)
     }
 }
@@ -90,8 +103,10 @@ impl Watched for CoroutineStream {
     }
 
     fn give_up(&self) {
+        // Neither end may take what there is for the whole.
         self.link.over.store(true, Ordering::Release);
-        let _ = self.shutdown(Shutdown::Both);
+        self.link.socket.reset_at_close();
+        let _ = self.shutdown(Shutdown::Read);
     }
 
     fn watch(&self) -> Option<&Watch> {
@@ -107,7 +122,7 @@ impl Stream for CoroutineStream {
     fn read(&self, buf: &mut [u8], wait: Wait) -> io::Result<usize> {
         task::check()?;
         let room = buf.len();
-        let count = self.readiness.when_ready(Direction::Read, wait, || self.link.socket.read(buf));
+        let count = self.readiness.when_ready(Direction::Read, wait, || self.socket()?.read(buf));
         match count {
             Ok(count) if count < room && count > 0 && !self.readiness.is_to_the_end() => {}
             _ => self.readiness.set(Direction::Read),
@@ -119,7 +134,7 @@ impl Stream for CoroutineStream {
 
     fn write(&self, buf: &[u8], wait: Wait) -> io::Result<usize> {
         task::check()?;
-        let count = self.readiness.when_ready(Direction::Write, wait, || self.link.socket.write(buf));
+        let count = self.readiness.when_ready(Direction::Write, wait, || self.socket()?.write(buf));
         // Also after a short one: the next try tells.
         self.readiness.set(Direction::Write);
         let count = count?;
@@ -131,7 +146,7 @@ impl Stream for CoroutineStream {
         if !self.readiness.take(Direction::Write) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let result = self.link.socket.write(buf);
+        let result = self.socket().and_then(|socket| socket.write(buf));
         if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             self.readiness.set(Direction::Write);
         }

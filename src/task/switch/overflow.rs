@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Once, OnceLock};
 
 use nix::libc::{c_int, c_void, siginfo_t};
-use nix::sys::signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal};
+use nix::sys::signal::{raise, sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::unistd::write;
 
 /// Which of the two a touched guard page is depends on the system.
@@ -22,8 +22,8 @@ pub(super) fn tell() {
         let flags = SaFlags::SA_SIGINFO | SaFlags::SA_ONSTACK;
         let action = SigAction::new(SigHandler::SigAction(on_fault), flags, SigSet::empty());
         for (signal, before) in SIGNALS.into_iter().zip(&BEFORE) {
-            // SAFETY: `on_fault` does only what a signal handler may (signal-safety(7)): it reads, writes to a descriptor, and sets
-            // signals. What was set before was set by somebody who keeps to the same rule.
+            // SAFETY: `on_fault` does only what a signal handler may (signal-safety(7)): it reads, writes to a descriptor, sets and raises
+            // signals.
             if let Ok(action) = unsafe { sigaction(signal, &action) } {
                 let _ = before.set(action);
             }
@@ -31,29 +31,31 @@ pub(super) fn tell() {
     });
 }
 
-extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel passes a valid one, as asked for by SA_SIGINFO, and its address is set for these two signals.
-    let address = unsafe { (*info).si_addr() } as usize;
+extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
+    let Some((signal, before)) = SIGNALS.into_iter().zip(&BEFORE).find(|(one, _)| *one as c_int == signal) else {
+        return;
+    };
+    // SAFETY: the kernel passes a valid one, as asked for by SA_SIGINFO. Where it is about a fault, the address is set.
+    let (is_fault, address) = unsafe { ((*info).si_code > 0, (*info).si_addr() as usize) };
     // All of a stack can be touched, but the guard page.
-    match super::stack_in_use().filter(|stack| stack.contains(&address)) {
-        Some(stack) => say(&stack),
-        None => match before(signal) {
-            Some(SigHandler::SigAction(handler)) => return handler(signal, info, context),
-            Some(SigHandler::Handler(handler)) => return handler(signal),
-            _ => {}
+    let next = match super::stack_in_use().filter(|stack| is_fault && stack.contains(&address)) {
+        Some(stack) => {
+            say(&stack);
+            SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty())
+        }
+        // It is for whoever handled it before, as he would have had it: with his flags, on the stack that he asked for. Where he is not known
+        // yet, the fault comes back here in a moment.
+        None => match before.get() {
+            Some(before) => *before,
+            None => return,
         },
+    };
+    // SAFETY: who handled it before, or nobody.
+    let _ = unsafe { sigaction(signal, &next) };
+    // A fault comes again when this returns. What somebody has sent does not.
+    if !is_fault {
+        let _ = raise(signal);
     }
-    // The touch is made again after this, and ends the process.
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    for signal in SIGNALS {
-        // SAFETY: no code of anybody's is called.
-        let _ = unsafe { sigaction(signal, &default) };
-    }
-}
-
-fn before(signal: c_int) -> Option<SigHandler> {
-    let known = SIGNALS.iter().zip(&BEFORE).find(|(one, _)| **one as c_int == signal);
-    known.and_then(|(_, before)| before.get()).map(SigAction::handler)
 }
 
 fn say(stack: &Range<usize>) {
