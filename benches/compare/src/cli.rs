@@ -90,13 +90,13 @@ fn compare(mut parser: Parser) -> Result<Command, lexopt::Error> {
 
 fn serve(mut parser: Parser) -> Result<Command, lexopt::Error> {
     let kind = parser.value()?.parse()?;
-    let mut settings = Settings { buffer: 4096, connections: 1024, cpu: 0, program: None };
+    let mut settings = Settings { buffer: 4096, connections: 1024, cpu: 0, programs: Vec::new() };
     while let Some(argument) = parser.next()? {
         match argument {
             Long("buffer") => settings.buffer = parser.value()?.parse()?,
             Long("connections") => settings.connections = parser.value()?.parse()?,
             Long("cpu") => settings.cpu = parser.value()?.parse()?,
-            Long("program") => settings.program = Some(parser.value()?.into()),
+            Long("program") => settings.programs.push((kind, parser.value()?.into())),
             other => return Err(other.unexpected()),
         }
     }

@@ -27,7 +27,8 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it listens.
     pub fn start(kind: Kind, settings: &Settings) -> anyhow::Result<Server> {
-        let program = settings.program.iter().flat_map(|program| [OsStr::new("--program"), program.as_os_str()]);
+        let program =
+            settings.program(kind).into_iter().flat_map(|folder| [OsStr::new("--program"), folder.as_os_str()]);
         let mut child = itself()?
             .args(["serve", kind.name()])
             .args(["--buffer", &settings.buffer.to_string()])

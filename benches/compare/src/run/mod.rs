@@ -1,10 +1,10 @@
 //! The rounds: servers are started, put under load and stopped, and what was measured becomes the report.
 
 mod contender;
+mod programs;
 mod udp;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,32 +21,33 @@ use crate::measure::{listen_drops, Metric, Sample};
 use crate::process::{self, Server};
 use crate::report::{Report, Row, ScenarioReport};
 use crate::scenario::{Lifetime, Load, Scenario, Stay};
-use crate::servers::libuv::Program;
 use crate::servers::{Kind, Settings};
 
 use self::contender::{take_turns, Contender};
+use self::programs::Programs;
 
 /// Before the window: threads are started, caches and branch predictors filled.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// Runs the scenarios one after the other.
 pub fn all(options: &Options, machine: Machine) -> anyhow::Result<Report> {
-    let libuv = Libuv::prepare(options);
-    let scenarios = options.scenarios.iter().map(|scenario| run(scenario, options, &machine, &libuv)).collect();
+    let asked_for = options.scenarios.iter().flat_map(|scenario| peers(scenario, options));
+    let programs = Programs::build(asked_for.copied());
+    let scenarios = options.scenarios.iter().map(|scenario| run(scenario, options, &machine, &programs)).collect();
     let window_seconds = options.window.as_secs_f64();
     Ok(Report { machine, rounds: options.rounds, window_seconds, scenarios })
 }
 
 /// Every round has each server once, in a new process.
-fn run(scenario: &Scenario, options: &Options, machine: &Machine, libuv: &Libuv) -> ScenarioReport {
-    let mut rows: Vec<Row> = peers(scenario, options).iter().map(|&kind| row(kind, &scenario.load, libuv)).collect();
+fn run(scenario: &Scenario, options: &Options, machine: &Machine, programs: &Programs) -> ScenarioReport {
+    let mut rows: Vec<Row> = peers(scenario, options).iter().map(|&kind| row(kind, &scenario.load, programs)).collect();
     let kinds: Vec<Kind> = rows.iter().filter(|row| row.skipped.is_none()).map(|row| row.peer).collect();
     let settings = Settings {
         buffer: scenario.load.buffer(),
         // Room for connections that the server has not yet seen to be closed.
         connections: scenario.load.connections().max(1024),
         cpu: machine.server_cpu,
-        program: libuv.program(),
+        programs: programs.folders(),
     };
     for round in 1..=options.rounds {
         let progress = |kind: Kind, result: &anyhow::Result<Sample>| {
@@ -79,11 +80,14 @@ fn peers<'a>(scenario: &'a Scenario, options: &'a Options) -> &'a [Kind] {
 }
 
 /// The row of a server that can be had, and speaks what the load does.
-fn row(kind: Kind, load: &Load, libuv: &Libuv) -> Row {
+fn row(kind: Kind, load: &Load, programs: &Programs) -> Row {
     if kind.transport() != load.transport() {
         return Row::skipped(kind, format!("it serves {} only", kind.transport()));
     }
-    libuv.row(kind)
+    match programs.why_skipped(kind) {
+        Some(why) => Row::skipped(kind, why.to_owned()),
+        None => Row::new(kind),
+    }
 }
 
 /// One round: a result for each of the servers, told to `progress` as it comes.
@@ -249,44 +253,6 @@ fn waits_and_shares(latencies: &Histogram<u64>, totals: &Totals) -> Sample {
 fn show(sample: &Sample) -> String {
     let figures = sample.iter().map(|(metric, value)| format!("{} {value:.*}", metric.heading(), metric.decimals()));
     figures.collect::<Vec<_>>().join(", ")
-}
-
-/// The one server that not every machine can have.
-enum Libuv {
-    NotAskedFor,
-    Built(Program),
-    Skipped(String),
-}
-
-impl Libuv {
-    /// Builds it once for all rounds, or says on standard error why it is skipped.
-    fn prepare(options: &Options) -> Libuv {
-        let mut asked_for = options.scenarios.iter().flat_map(|scenario| peers(scenario, options));
-        if !asked_for.any(|&kind| kind == Kind::Libuv) {
-            return Libuv::NotAskedFor;
-        }
-        match Program::build() {
-            Ok(program) => Libuv::Built(program),
-            Err(error) => {
-                eprintln!("libuv is skipped: {error:#}");
-                Libuv::Skipped(format!("{error:#}"))
-            }
-        }
-    }
-
-    fn program(&self) -> Option<PathBuf> {
-        match self {
-            Libuv::Built(program) => Some(program.path()),
-            Libuv::NotAskedFor | Libuv::Skipped(_) => None,
-        }
-    }
-
-    fn row(&self, kind: Kind) -> Row {
-        match self {
-            Libuv::Skipped(why) if kind == Kind::Libuv => Row::skipped(kind, why.clone()),
-            _ => Row::new(kind),
-        }
-    }
 }
 
 #[cfg(test)]

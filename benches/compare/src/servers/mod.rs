@@ -2,8 +2,12 @@
 //! size, and have NODELAY on; those over UDP echo each datagram. What differs is how they come to the next byte.
 
 mod epoll;
-pub mod libuv;
+mod go;
+mod libuv;
+mod message_io;
 mod mio;
+pub mod program;
+mod python;
 mod socketserver;
 mod std_threads;
 mod tokio;
@@ -15,13 +19,14 @@ mod udp_std;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
+use self::program::Recipe;
 use crate::machine;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +34,11 @@ pub enum Kind {
     Epoll,
     Mio,
     Tokio,
+    TokioMulti,
+    MessageIo,
     Libuv,
+    Go,
+    Python,
     StdThreads,
     StdThreadsTimed,
     Threading,
@@ -49,11 +58,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 24] = [
         Kind::Epoll,
         Kind::Mio,
         Kind::Tokio,
+        Kind::TokioMulti,
+        Kind::MessageIo,
         Kind::Libuv,
+        Kind::Go,
+        Kind::Python,
         Kind::StdThreads,
         Kind::StdThreadsTimed,
         Kind::Threading,
@@ -77,7 +90,11 @@ impl Kind {
             Kind::Epoll => "epoll",
             Kind::Mio => "mio",
             Kind::Tokio => "tokio",
+            Kind::TokioMulti => "tokio-multi",
+            Kind::MessageIo => "message-io",
             Kind::Libuv => "libuv",
+            Kind::Go => "go",
+            Kind::Python => "python",
             Kind::StdThreads => "std-threads",
             Kind::StdThreadsTimed => "std-threads-timed",
             Kind::Threading => "threading",
@@ -102,7 +119,11 @@ impl Kind {
             Kind::Epoll => "a hand-written single-threaded epoll loop, the limit",
             Kind::Mio => "a plain single-threaded loop on mio",
             Kind::Tokio => "tokio's current-thread runtime, a task for every connection",
+            Kind::TokioMulti => "tokio's multi-thread runtime, a task for every connection",
+            Kind::MessageIo => "message-io, a callback for every event",
             Kind::Libuv => "a C program on libuv, skipped where it cannot be built",
+            Kind::Go => "a Go program, a goroutine for every connection; skipped where it cannot be built",
+            Kind::Python => "Python's socketserver.ThreadingTCPServer, skipped where there is no python3",
             Kind::StdThreads => "std alone, a thread spawned for every connection",
             Kind::StdThreadsTimed => "the same with the read and write timeouts that socketserver has by default",
             Kind::Threading => "socketserver::ThreadingTcpServer with its defaults",
@@ -121,6 +142,16 @@ impl Kind {
             Kind::UdpReactor => "socketserver::ReactorUdp, a callback for each datagram",
             Kind::UdpForger => "a peer that sends forgeries before it answers, for udp-forged",
             Kind::UdpSlow => "socketserver::ThreadingUdpServer whose 32 threads are slow, and count, for udp-burst",
+        }
+    }
+
+    /// How it is made, where it is a program of its own.
+    pub const fn recipe(self) -> Option<&'static Recipe> {
+        match self {
+            Kind::Libuv => Some(&libuv::RECIPE),
+            Kind::Go => Some(&go::RECIPE),
+            Kind::Python => Some(&python::RECIPE),
+            _ => None,
         }
     }
 
@@ -174,8 +205,15 @@ pub struct Settings {
     /// Connections that it must serve at once.
     pub connections: usize,
     pub cpu: usize,
-    /// What a server that is a program of its own becomes.
-    pub program: Option<PathBuf>,
+    /// Where those servers are that are programs of their own.
+    pub programs: Vec<(Kind, PathBuf)>,
+}
+
+impl Settings {
+    pub fn program(&self, kind: Kind) -> Option<&Path> {
+        let (_, folder) = self.programs.iter().find(|(program, _)| *program == kind)?;
+        Some(folder)
+    }
 }
 
 /// A server that listens.
@@ -185,11 +223,13 @@ struct Started {
     serve: Box<dyn FnOnce() -> anyhow::Result<()>>,
 }
 
-/// With the backlog that socketserver has: std's 128 is too few for a crowd, and would be what is measured.
+/// What socketserver has. std's 128 is too few for a crowd, and would be what is measured.
+const BACKLOG: i32 = 4096;
+
 fn listen() -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     // To listen again sets the backlog anew.
-    rustix::net::listen(&listener, 4096)?;
+    rustix::net::listen(&listener, BACKLOG)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
@@ -203,7 +243,7 @@ fn bind() -> io::Result<(UdpSocket, SocketAddr)> {
 
 /// Serves until a signal ends the process, having said on standard output where.
 ///
-/// On the process's only thread, as an event loop in C has it: in a process with several, the C library does more for each call that can
+/// On the process's only thread where it can be, as an event loop in C has it: in a process with several, the C library does more for each call that can
 /// wait (four locked instructions an exchange, for the cancellation of threads).
 pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
     machine::pin(settings.cpu)?;
@@ -214,7 +254,9 @@ pub fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
         Kind::Epoll => epoll::start(settings)?,
         Kind::Mio => mio::start(settings)?,
         Kind::Tokio => tokio::start(settings)?,
-        Kind::Libuv => return libuv::exec(settings),
+        Kind::TokioMulti => tokio::start_multi(settings)?,
+        Kind::MessageIo => message_io::start()?,
+        Kind::Libuv | Kind::Go | Kind::Python => return program::exec(kind, settings),
         Kind::StdThreads => std_threads::start(settings, false)?,
         Kind::StdThreadsTimed => std_threads::start(settings, true)?,
         Kind::Threading => socketserver::start_threading(settings, true)?,

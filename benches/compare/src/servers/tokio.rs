@@ -15,6 +15,19 @@ pub fn start(settings: &Settings) -> anyhow::Result<Started> {
     Ok(Started { address, serve: Box::new(move || Ok(runtime.block_on(run(listener, buffer))?)) })
 }
 
+/// The same on the multi-thread runtime, with as many workers as it takes by default: one for each processor that the process has.
+///
+/// Accepting is a task, too. On the thread that waits for it, as `#[tokio::main]` has it, each connection would go from one thread to
+/// another.
+pub fn start_multi(settings: &Settings) -> anyhow::Result<Started> {
+    let (listener, address) = listen()?;
+    listener.set_nonblocking(true)?;
+    let buffer = settings.buffer;
+    let runtime = Builder::new_multi_thread().enable_io().build()?;
+    let serve = move || Ok(runtime.block_on(async move { tokio::spawn(run(listener, buffer)).await })??);
+    Ok(Started { address, serve: Box::new(serve) })
+}
+
 async fn run(listener: std::net::TcpListener, buffer: usize) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
