@@ -5,6 +5,7 @@ mod cli;
 mod load;
 mod machine;
 mod measure;
+mod metric;
 mod process;
 mod report;
 mod run;

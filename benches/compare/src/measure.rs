@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,7 +6,6 @@ use anyhow::{bail, Context};
 use nix::sys::resource::{getrusage, UsageWho};
 use nix::time::{clock_getcpuclockid, ClockId};
 use nix::unistd::Pid;
-use serde::{Serialize, Serializer};
 
 /// The processor time of a whole process, in nanoseconds and with the threads that have ended.
 ///
@@ -104,120 +102,6 @@ fn udp_drops_in(table: &str, address: SocketAddr) -> Option<u64> {
     let wanted = format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port());
     let line = table.lines().find(|line| line.split_whitespace().nth(1) == Some(&wanted))?;
     line.split_whitespace().next_back()?.parse().ok()
-}
-
-/// What one run of one server gave.
-pub type Sample = BTreeMap<Metric, f64>;
-
-/// Everything that is measured, with its name and unit; the order is that of the table's columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Metric {
-    PerSecond,
-    ProcessorUs,
-    ProcessorRatio,
-    ProcessorFewUs,
-    ProcessorManyUs,
-    ProcessorGrowth,
-    P50Us,
-    P99Us,
-    GreedyMibPerSecond,
-    Lost,
-    Switches,
-    ServerBusy,
-    LoadBusy,
-    OthersBusy,
-    ConnectMaxMs,
-    ConnectAllMs,
-    AnswerAllMs,
-    ListenDrops,
-    ResidentIdleKib,
-    ResidentUsedKib,
-    ResidentGrowth,
-    IdleUsPerSecond,
-    StopP50Ms,
-    StopP99Ms,
-    StopMaxMs,
-    Sent,
-    PassedOver,
-    Handled,
-    DroppedByServer,
-    DroppedByKernel,
-    Unaccounted,
-    ResidentFirstMib,
-    ResidentLastMib,
-    BurstGrowth,
-    Unanswered,
-    Wrong,
-    PastDeadlineMs,
-    StallMs,
-    SentPerRequest,
-    TookSeconds,
-}
-
-impl Metric {
-    pub fn name(self) -> &'static str {
-        self.describe().0
-    }
-
-    pub fn heading(self) -> &'static str {
-        self.describe().1
-    }
-
-    pub fn decimals(self) -> usize {
-        self.describe().2
-    }
-
-    /// The name in JSON, the heading in the table, the decimals shown.
-    fn describe(self) -> (&'static str, &'static str, usize) {
-        match self {
-            Metric::PerSecond => ("exchanges_per_second", "exch/s", 0),
-            Metric::ProcessorUs => ("processor_us_per_exchange", "cpu µs/exch", 2),
-            Metric::ProcessorRatio => ("processor_ratio", "cpu ratio", 2),
-            Metric::ProcessorFewUs => ("processor_us_per_exchange_few", "cpu µs/exch few", 2),
-            Metric::ProcessorManyUs => ("processor_us_per_exchange_many", "cpu µs/exch many", 2),
-            Metric::ProcessorGrowth => ("processor_growth", "many/few", 2),
-            Metric::P50Us => ("latency_p50_us", "p50 µs", 0),
-            Metric::P99Us => ("latency_p99_us", "p99 µs", 0),
-            Metric::GreedyMibPerSecond => ("greedy_mib_per_second", "greedy MiB/s", 0),
-            Metric::Lost => ("lost", "lost", 0),
-            Metric::Switches => ("context_switches_per_exchange", "switches/exch", 2),
-            Metric::ServerBusy => ("server_busy_percent", "server %", 0),
-            Metric::LoadBusy => ("load_busy_percent", "load %", 0),
-            Metric::OthersBusy => ("others_busy_percent", "others %", 0),
-            Metric::ConnectMaxMs => ("slowest_connect_ms", "slowest connect ms", 1),
-            Metric::ConnectAllMs => ("all_connected_ms", "all connected ms", 0),
-            Metric::AnswerAllMs => ("all_answered_ms", "all answered ms", 0),
-            Metric::ListenDrops => ("listen_drops", "drops", 0),
-            Metric::ResidentIdleKib => ("resident_kib_idle", "KiB idle", 2),
-            Metric::ResidentUsedKib => ("resident_kib_used", "KiB once used", 2),
-            Metric::ResidentGrowth => ("resident_growth_percent_second_crowd", "2nd crowd +%", 1),
-            Metric::IdleUsPerSecond => ("idle_processor_us_per_second", "idle cpu µs/s", 0),
-            Metric::StopP50Ms => ("stop_p50_ms", "p50 ms", 3),
-            Metric::StopP99Ms => ("stop_p99_ms", "p99 ms", 3),
-            Metric::StopMaxMs => ("stop_max_ms", "max ms", 3),
-            Metric::Sent => ("sent", "sent", 0),
-            Metric::PassedOver => ("passed_over", "passed over", 0),
-            Metric::Handled => ("handled", "handled", 0),
-            Metric::DroppedByServer => ("dropped_by_server", "server drops", 0),
-            Metric::DroppedByKernel => ("dropped_by_kernel", "kernel drops", 0),
-            Metric::Unaccounted => ("unaccounted", "unaccounted", 0),
-            Metric::ResidentFirstMib => ("resident_mib_first_burst", "MiB 1st burst", 2),
-            Metric::ResidentLastMib => ("resident_mib_last_burst", "MiB last burst", 2),
-            Metric::BurstGrowth => ("resident_growth_percent_bursts", "memory +%", 1),
-            Metric::Unanswered => ("unanswered_percent", "unanswered %", 1),
-            Metric::Wrong => ("wrong_answers", "wrong", 0),
-            Metric::PastDeadlineMs => ("most_past_deadline_ms", "past deadline ms", 1),
-            Metric::StallMs => ("machine_stall_ms", "stall ms", 1),
-            Metric::SentPerRequest => ("sent_per_request", "sent/request", 2),
-            Metric::TookSeconds => ("took_seconds", "took s", 1),
-        }
-    }
-}
-
-impl Serialize for Metric {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
 }
 
 /// The middle of the values; of an even number, the mean of the two in the middle. None of none.

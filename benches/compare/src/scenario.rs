@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::measure::Metric;
+use crate::metric::Metric;
 use crate::report::target::Target;
 use crate::servers::{Kind, Transport};
 

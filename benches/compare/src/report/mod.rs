@@ -1,17 +1,20 @@
-//! What a run gave, as it is written to JSON.
+//! What a run gave, as it is written to JSON and read from it.
 
 pub mod table;
 pub mod target;
 
-use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
-use crate::measure::{median, Metric, Sample};
+use crate::measure::median;
+use crate::metric::{Metric, Sample};
 use crate::servers::Kind;
 
 use self::target::Verdict;
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Report {
     pub machine: Machine,
     pub rounds: usize,
@@ -19,25 +22,36 @@ pub struct Report {
     pub scenarios: Vec<ScenarioReport>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct ScenarioReport {
-    pub name: &'static str,
-    pub title: &'static str,
+    pub name: String,
+    pub title: String,
+    /// The server that ratios are taken to, where there are several: the first that was not skipped.
+    pub reference: Option<Kind>,
     pub rows: Vec<Row>,
     pub verdicts: Vec<Verdict>,
 }
 
 /// One server in one scenario.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Row {
-    #[serde(serialize_with = "name")]
     pub peer: Kind,
     pub median: Sample,
+    /// To the reference, each round's figure to that of the same round.
+    pub ratio: BTreeMap<Metric, Ratio>,
     /// By round; None where it failed.
     pub rounds: Vec<Option<Sample>>,
     pub failures: Vec<String>,
     /// Why it was not run at all, where this machine cannot have it.
     pub skipped: Option<String>,
+}
+
+/// Of all rounds' ratios.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ratio {
+    pub median: f64,
+    pub lowest: f64,
+    pub highest: f64,
 }
 
 impl Report {
@@ -52,7 +66,14 @@ impl Report {
 
 impl Row {
     pub fn new(peer: Kind) -> Row {
-        Row { peer, median: Sample::new(), rounds: Vec::new(), failures: Vec::new(), skipped: None }
+        Row {
+            peer,
+            median: Sample::new(),
+            ratio: BTreeMap::new(),
+            rounds: Vec::new(),
+            failures: Vec::new(),
+            skipped: None,
+        }
     }
 
     pub fn skipped(peer: Kind, why: String) -> Row {
@@ -71,34 +92,47 @@ impl Row {
         self.rounds.iter().flatten().filter_map(|sample| sample.get(&metric).copied()).collect()
     }
 
-    /// This row's figure divided by another's, round by round.
+    /// This row's figure divided by another's, round by round; None where there is none, or nothing to divide by.
     pub fn ratios(&self, other: &Row, metric: Metric) -> Vec<Option<f64>> {
         let figure = |sample: &Option<Sample>| sample.as_ref()?.get(&metric).copied();
-        self.rounds.iter().zip(&other.rounds).map(|(own, other)| Some(figure(own)? / figure(other)?)).collect()
+        let ratio = |own: Option<f64>, other: Option<f64>| Some(own? / other.filter(|&other| other > 0.0)?);
+        self.rounds.iter().zip(&other.rounds).map(|(own, other)| ratio(figure(own), figure(other))).collect()
+    }
+
+    fn all_ratios(&self, other: &Row) -> BTreeMap<Metric, Ratio> {
+        let ratio = |metric| Some((metric, Ratio::of(self.ratios(other, metric).into_iter().flatten().collect())?));
+        self.metrics().into_iter().filter(|metric| metric.has_ratio()).filter_map(ratio).collect()
+    }
+
+    /// What was measured in any of the rounds.
+    fn metrics(&self) -> BTreeSet<Metric> {
+        self.rounds.iter().flatten().flat_map(|sample| sample.keys().copied()).collect()
+    }
+}
+
+impl Ratio {
+    fn of(ratios: Vec<f64>) -> Option<Ratio> {
+        let lowest = ratios.iter().copied().reduce(f64::min)?;
+        let highest = ratios.iter().copied().reduce(f64::max)?;
+        Some(Ratio { median: median(ratios)?, lowest, highest })
     }
 }
 
 impl ScenarioReport {
-    /// Works out what follows from the rounds: the ratios to the first row that was not skipped, and the medians.
-    pub fn complete(&mut self) {
-        if let Some(first) = self.rows.iter().find(|row| row.skipped.is_none()) {
-            let ratios: Vec<_> = self.rows.iter().map(|row| row.ratios(first, Metric::ProcessorUs)).collect();
-            for (row, ratios) in self.rows.iter_mut().zip(ratios) {
-                for (sample, ratio) in row.rounds.iter_mut().zip(ratios) {
-                    if let (Some(sample), Some(ratio)) = (sample, ratio) {
-                        sample.insert(Metric::ProcessorRatio, ratio);
-                    }
-                }
-            }
+    /// With what follows from the rounds: the medians, and the ratios to the first row that was not skipped.
+    pub fn of(name: &str, title: &str, mut rows: Vec<Row>) -> ScenarioReport {
+        for row in &mut rows {
+            let median = |metric| Some((metric, median(row.values(metric))?));
+            row.median = row.metrics().into_iter().filter_map(median).collect();
         }
-        for row in &mut self.rows {
-            let metrics: Vec<Metric> = row.rounds.iter().flatten().flat_map(|sample| sample.keys().copied()).collect();
-            for metric in metrics {
-                if let Some(value) = median(row.values(metric)) {
-                    row.median.insert(metric, value);
-                }
-            }
+        let mut run = rows.iter().filter(|row| row.skipped.is_none());
+        let first = run.next().filter(|_| run.next().is_some());
+        let reference = first.map(|first| first.peer);
+        let ratios: Vec<_> = rows.iter().map(|row| first.map(|first| row.all_ratios(first))).collect();
+        for (row, ratios) in rows.iter_mut().zip(ratios) {
+            row.ratio = ratios.unwrap_or_default();
         }
+        ScenarioReport { name: name.to_owned(), title: title.to_owned(), reference, rows, verdicts: Vec::new() }
     }
 
     pub fn row(&self, peer: Kind) -> Option<&Row> {
@@ -106,6 +140,35 @@ impl ScenarioReport {
     }
 }
 
-fn name<S: serde::Serializer>(peer: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(peer.name())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(peer: Kind, figures: &[(Metric, f64)]) -> Row {
+        Row { rounds: vec![Some(figures.iter().copied().collect())], ..Row::new(peer) }
+    }
+
+    #[test]
+    fn ratios_are_to_the_first_that_was_not_skipped() {
+        let skipped = Row::skipped(Kind::Libuv, "no compiler".to_owned());
+        let rows = vec![skipped, row(Kind::Mio, &[(Metric::P50Us, 20.0)]), row(Kind::Tokio, &[(Metric::P50Us, 30.0)])];
+        let report = ScenarioReport::of("", "", rows);
+        assert_eq!(report.reference, Some(Kind::Mio));
+        assert!(report.rows[0].ratio.is_empty());
+        assert_eq!(report.rows[2].ratio[&Metric::P50Us], Ratio { median: 1.5, lowest: 1.5, highest: 1.5 });
+    }
+
+    #[test]
+    fn one_server_alone_has_no_ratio() {
+        let report = ScenarioReport::of("", "", vec![row(Kind::Mio, &[(Metric::P50Us, 20.0)])]);
+        assert_eq!(report.reference, None);
+        assert!(report.rows[0].ratio.is_empty());
+    }
+
+    #[test]
+    fn there_is_no_ratio_to_nothing_nor_of_what_says_how_it_was_measured() {
+        let figures = [(Metric::ResidentIdleKib, 0.0), (Metric::ServerBusy, 50.0)];
+        let report = ScenarioReport::of("", "", vec![row(Kind::Epoll, &figures), row(Kind::Mio, &figures)]);
+        assert!(report.rows[1].ratio.is_empty());
+    }
 }

@@ -1,7 +1,8 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Row, ScenarioReport};
-use crate::measure::{median, Metric};
+use crate::measure::median;
+use crate::metric::Metric;
 use crate::servers::Kind;
 
 /// What two runs of the same server differ by here, as a share: `--peer epoll --peer epoll` shows it.
@@ -20,16 +21,16 @@ pub struct Target {
     in_every_round: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Verdict {
-    pub peer: &'static str,
+    pub peer: Kind,
     pub text: String,
     pub limit: f64,
     pub seen: Option<f64>,
     pub outcome: Outcome,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Passed,
@@ -68,7 +69,7 @@ impl Target {
             None if self.concerns_skipped(scenario) => Outcome::NotApplicable,
             None => Outcome::NotMeasured,
         };
-        Verdict { peer: self.peer.name(), text: self.text(), limit: self.limit, seen, outcome }
+        Verdict { peer: self.peer, text: self.text(), limit: self.limit, seen, outcome }
     }
 
     fn figure(&self, scenario: &ScenarioReport, row: &Row) -> Option<f64> {
@@ -117,7 +118,7 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Sample;
+    use crate::metric::Sample;
 
     fn row(peer: Kind, figures: &[f64]) -> Row {
         let mut row = Row::new(peer);
@@ -126,9 +127,7 @@ mod tests {
     }
 
     fn report(rows: Vec<Row>) -> ScenarioReport {
-        let mut report = ScenarioReport { name: "", title: "", rows, verdicts: Vec::new() };
-        report.complete();
-        report
+        ScenarioReport::of("", "", rows)
     }
 
     #[test]
@@ -138,7 +137,7 @@ mod tests {
         let verdict = Target::of(Kind::Threading, Metric::ProcessorUs, 1.4).times(Kind::Epoll).judge(&report);
         assert!((verdict.seen.unwrap() - 1.2).abs() < 1e-9);
         assert_eq!(verdict.outcome, Outcome::Passed);
-        let median = report.row(Kind::Threading).unwrap().median[&Metric::ProcessorRatio];
+        let median = report.row(Kind::Threading).unwrap().ratio[&Metric::ProcessorUs].median;
         assert!((median - 1.2).abs() < 1e-9);
     }
 

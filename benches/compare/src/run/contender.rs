@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::{waits_and_shares, WARM_UP};
 use crate::load::{Began, Sliced, Totals};
-use crate::measure::{Metric, Sample};
+use crate::metric::{Metric, Sample};
 use crate::process::Server;
 use crate::servers::{Kind, Settings};
 

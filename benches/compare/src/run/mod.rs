@@ -17,7 +17,8 @@ use crate::load::greedy::Greedy;
 use crate::load::udp::closed_loop::ClosedLoop as DatagramLoop;
 use crate::load::{Sliced, Totals};
 use crate::machine::Machine;
-use crate::measure::{listen_drops, Metric, Sample};
+use crate::measure::listen_drops;
+use crate::metric::{Metric, Sample};
 use crate::process::{self, Server};
 use crate::report::{Report, Row, ScenarioReport};
 use crate::scenario::{Lifetime, Load, Scenario, Stay};
@@ -62,8 +63,7 @@ fn run(scenario: &Scenario, options: &Options, machine: &Machine, programs: &Pro
             row.push(result);
         }
     }
-    let mut report = ScenarioReport { name: scenario.name, title: scenario.title, rows, verdicts: Vec::new() };
-    report.complete();
+    let mut report = ScenarioReport::of(scenario.name, scenario.title, rows);
     // Servers chosen by hand are compared among themselves; the targets are for the scenario's own.
     if options.peers.is_empty() {
         report.verdicts = scenario.targets.iter().map(|target| target.judge(&report)).collect();

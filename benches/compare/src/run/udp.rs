@@ -2,7 +2,7 @@
 
 use crate::load::udp::burst::Bursts;
 use crate::load::udp::{forgery, loss};
-use crate::measure::{Metric, Sample};
+use crate::metric::{Metric, Sample};
 use crate::process::Server;
 use crate::servers::{Kind, Settings};
 

@@ -25,11 +25,13 @@ use std::time::Duration;
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
 
 use self::program::Recipe;
 use crate::machine;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
 pub enum Kind {
     Epoll,
     Mio,
@@ -179,6 +181,20 @@ impl FromStr for Kind {
             let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
             format!("no such server; there are {}", names.join(", "))
         })
+    }
+}
+
+impl TryFrom<String> for Kind {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Kind, String> {
+        name.parse()
+    }
+}
+
+impl From<Kind> for &'static str {
+    fn from(kind: Kind) -> &'static str {
+        kind.name()
     }
 }
 
