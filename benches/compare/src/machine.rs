@@ -39,6 +39,19 @@ impl Machine {
             descriptors: raise_descriptor_limit()?,
         })
     }
+
+    #[cfg(test)]
+    pub fn example() -> Machine {
+        Machine {
+            processor: "An <old> one".to_owned(),
+            processors: 2,
+            kernel: "6.1.0-cloud".to_owned(),
+            server_cpu: 0,
+            load_cpu: 1,
+            separate_cpus: true,
+            descriptors: 1024,
+        }
+    }
 }
 
 /// Keeps this process, and whatever threads and processes it starts from now on, on one processor.

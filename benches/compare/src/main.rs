@@ -19,7 +19,7 @@ use anyhow::Context;
 
 use crate::cli::{Command, Options};
 use crate::machine::Machine;
-use crate::report::table;
+use crate::report::{chart, table, Report};
 
 fn main() -> ExitCode {
     let command = match cli::parse() {
@@ -48,14 +48,22 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs what was asked for and prints it; false when something could not be run, or missed its target under `--check`.
+/// Runs what was asked for, or reads it, and prints it; false when something could not be run, or missed its target under `--check`.
 fn compare(options: &Options) -> anyhow::Result<bool> {
-    let machine = Machine::prepare()?;
-    let report = run::all(options, machine)?;
+    let report = match &options.from {
+        None => run::all(options, Machine::prepare()?)?,
+        Some(path) => {
+            let mut report = Report::read(path)?;
+            report.keep(&options.scenarios, &options.peers);
+            report
+        }
+    };
     print!("{}", table::render(&report));
     if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&report)?;
-        fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))?;
+        report.write(path)?;
+    }
+    if let Some(path) = &options.plot {
+        fs::write(path, chart::svg(&report)?).with_context(|| format!("writing {}", path.display()))?;
     }
     let missed = options.check && report.has_misses();
     Ok(!(report.has_failures() || missed))

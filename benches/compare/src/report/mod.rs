@@ -1,15 +1,20 @@
 //! What a run gave, as it is written to JSON and read from it.
 
+pub mod chart;
 pub mod table;
 pub mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
 use crate::measure::median;
 use crate::metric::{Metric, Sample};
+use crate::scenario::Scenario;
 use crate::servers::Kind;
 
 use self::target::Verdict;
@@ -55,6 +60,29 @@ pub struct Ratio {
 }
 
 impl Report {
+    /// Reads what has been written as JSON.
+    pub fn read(path: &Path) -> anyhow::Result<Report> {
+        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is no report of this version's --json", path.display()))
+    }
+
+    /// Only those of the scenarios, and of the servers where there are any, without the targets, which are for all of them.
+    pub fn keep(&mut self, scenarios: &[&Scenario], peers: &[Kind]) {
+        self.scenarios.retain(|report| scenarios.iter().any(|scenario| scenario.name == report.name));
+        if peers.is_empty() {
+            return;
+        }
+        for scenario in &mut self.scenarios {
+            scenario.rows.retain(|row| peers.contains(&row.peer));
+            scenario.verdicts.clear();
+        }
+    }
+
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(self)?;
+        fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))
+    }
+
     pub fn has_failures(&self) -> bool {
         self.scenarios.iter().flat_map(|scenario| &scenario.rows).any(|row| !row.failures.is_empty())
     }
@@ -143,6 +171,7 @@ impl ScenarioReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario;
 
     fn row(peer: Kind, figures: &[(Metric, f64)]) -> Row {
         Row { rounds: vec![Some(figures.iter().copied().collect())], ..Row::new(peer) }
@@ -156,6 +185,23 @@ mod tests {
         assert_eq!(report.reference, Some(Kind::Mio));
         assert!(report.rows[0].ratio.is_empty());
         assert_eq!(report.rows[2].ratio[&Metric::P50Us], Ratio { median: 1.5, lowest: 1.5, highest: 1.5 });
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_and_chosen_from() {
+        let rows = vec![row(Kind::Epoll, &[(Metric::P50Us, 20.0)]), row(Kind::UdpStd, &[(Metric::P50Us, 30.0)])];
+        let scenarios =
+            vec![ScenarioReport::of("connect", "a title", rows), ScenarioReport::of("idle", "", Vec::new())];
+        let written = Report { machine: Machine::example(), rounds: 1, window_seconds: 0.5, scenarios };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        written.write(file.path()).unwrap();
+
+        let mut read = Report::read(file.path()).unwrap();
+        assert_eq!(table::render(&read), table::render(&written));
+        read.keep(&[scenario::named("connect").unwrap()], &[Kind::UdpStd]);
+        let [connect] = read.scenarios.as_slice() else { panic!("{} scenarios", read.scenarios.len()) };
+        assert_eq!(connect.rows.iter().map(|row| row.peer).collect::<Vec<_>>(), [Kind::UdpStd]);
+        assert_eq!(connect.rows[0].ratio[&Metric::P50Us].median, 1.5);
     }
 
     #[test]

@@ -157,6 +157,23 @@ impl Kind {
         }
     }
 
+    /// Whether it is one of this crate's servers.
+    pub const fn is_own(self) -> bool {
+        matches!(
+            self,
+            Kind::Threading
+                | Kind::ThreadingUntimed
+                | Kind::Sequential
+                | Kind::Reactor
+                | Kind::Coroutine
+                | Kind::UdpSequential
+                | Kind::UdpBatch
+                | Kind::UdpThreading
+                | Kind::UdpReactor
+                | Kind::UdpSlow
+        )
+    }
+
     pub const fn transport(self) -> Transport {
         match self {
             Kind::UdpLoop
