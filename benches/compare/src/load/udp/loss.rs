@@ -134,6 +134,8 @@ mod tests {
     fn where_all_is_lost_nothing_is_answered() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (outcome, _) = run(server.local_addr().unwrap(), 10, 100).unwrap();
-        assert_eq!((outcome.answered, outcome.unanswered, outcome.wrong, outcome.sent), (0, 10, 0, 40));
+        assert_eq!((outcome.answered, outcome.unanswered, outcome.wrong), (0, 10, 0));
+        // After 0, 200, 600 and 1,400 ms each; a machine that is late may leave no time for the last.
+        assert!((11..=40).contains(&outcome.sent), "{} were sent", outcome.sent);
     }
 }
