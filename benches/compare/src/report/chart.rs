@@ -146,7 +146,8 @@ impl Panel<'_> {
                 chart.draw_series([EmptyElement::at((scale.end, middle)) + figure])?;
                 continue;
             }
-            let highest = ratio.highest.min(scale.end);
+            // Cut off as a bar is, to leave the figure its room.
+            let highest = ratio.highest.min(end);
             if ratio.lowest < highest {
                 chart.draw_series([PathElement::new([(ratio.lowest, middle), (highest, middle)], INK)])?;
             }
