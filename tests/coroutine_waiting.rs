@@ -355,3 +355,29 @@ fn a_refused_try_write_under_a_lock_lets_nobody_else_have_his_turn() {
         serving.stop().unwrap();
     });
 }
+
+/// It counts from when a client was accepted, though the handlers of others hold the loop up before it is served.
+#[test]
+fn a_deadline_counts_from_the_acceptance() {
+    run(|| {
+        let limit = Duration::from_secs(100);
+        let (sender, left) = channel();
+        let handler = handler_fn(move |request: &mut Connection| {
+            let deadline = request.deadline().ok_or("there is one")?;
+            sender.send(deadline.saturating_duration_since(Instant::now()))?;
+            std::thread::sleep(Duration::from_millis(200));
+            Ok(())
+        });
+        let server = builder().request_deadline(limit).bind("127.0.0.1:0", handler).unwrap();
+        // All are there before the first is served, so they are accepted together.
+        let address = server.local_addr();
+        let clients: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let serving = server.spawn().unwrap();
+        let left: Vec<Duration> = clients.iter().map(|_| receive(&left)).collect();
+        for (served, left) in (0..).zip(&left) {
+            assert!(*left <= limit - Duration::from_millis(200) * served, "{left:?}");
+        }
+        drop(clients);
+        serving.stop().unwrap();
+    });
+}

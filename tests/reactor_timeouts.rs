@@ -329,3 +329,40 @@ fn a_timeout_runs_in_the_middle_of_others<K: ReactorKind>() {
     drop(clients);
     served.stop();
 }
+
+/// It counts from when a client was accepted, though the callbacks of others hold the loop up before it is served.
+#[test]
+fn a_deadline_counts_from_the_acceptance() {
+    #[derive(Clone)]
+    struct Slow(Sender<(Instant, Duration)>, Option<Instant>);
+
+    impl Protocol for Slow {
+        fn connection_made(&mut self, _: &mut Transport) {
+            self.1 = Some(Instant::now());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+
+        fn data_received(&mut self, _: &mut Transport, _: &[u8]) {}
+
+        fn connection_lost(&mut self, _: &mut Transport, _: Option<&io::Error>) {
+            let made = self.1.unwrap();
+            self.0.send((made, made.elapsed())).unwrap();
+        }
+    }
+
+    run(|| {
+        let limit = Duration::from_secs(3);
+        let (sender, lives) = channel();
+        let server =
+            ReactorTcpServer::builder().request_deadline(limit).bind(own_address(), Slow(sender, None)).unwrap();
+        // All are there before the first is served, so they are accepted together; and more than a turn of the loop takes in.
+        let address = server.local_addr();
+        let clients: Vec<_> = (0..40).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        let serving = server.spawn().unwrap();
+        let lives = clients.iter().map(|_| receive(&lives));
+        // The last was served when its time was over already.
+        let (_, life) = lives.max().unwrap();
+        assert!(life < limit / 2, "{life:?}");
+        serving.stop().unwrap();
+    });
+}

@@ -224,6 +224,14 @@ impl Connection {
         Ok(())
     }
 
+    /// Has the server's deadline count from when the request was accepted, which may be a while before it is served.
+    #[cfg(feature = "coroutine")]
+    pub(crate) fn set_accepted(&mut self, accepted: Instant) {
+        let since = |deadline: Deadline| Some(Deadline { at: accepted.checked_add(deadline.within)?, ..deadline });
+        self.deadline = self.deadline.and_then(since);
+        self.shared.set_deadline(self.deadline);
+    }
+
     /// Runs `step` under a deadline, unless the request's own is earlier, and puts that back.
     pub(crate) fn within(&mut self, at: Instant, step: &mut dyn FnMut(&mut Self) -> io::Result<()>) -> io::Result<()> {
         let own = self.deadline;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::house::House;
 use super::link::Link;
@@ -21,6 +22,8 @@ use crate::unix::UnixListener;
 pub(crate) struct Arrival {
     /// `None` once it has been turned away.
     link: Option<Arc<Link>>,
+    /// When it was accepted, where there is a deadline that counts from then: it may wait for its loop.
+    pub(crate) accepted: Option<Instant>,
 }
 
 /// An arrival on its way to the loop that is to serve it.
@@ -31,9 +34,10 @@ pub(crate) struct Adoption {
 }
 
 impl Arrival {
-    fn new(socket: Socket, peer: Address) -> Self {
+    fn new(socket: Socket, peer: Address, context: &RequestContext) -> Self {
         let link = Link::new(socket, peer, crate::connection::next_id());
-        Arrival { link: Some(Arc::new(link)) }
+        let accepted = context.settings().request_deadline.map(|_| Instant::now());
+        Arrival { link: Some(Arc::new(link)), accepted }
     }
 
     pub(crate) fn into_link(self) -> Option<Arc<Link>> {
@@ -92,12 +96,12 @@ impl Source for EventListener {
         match self {
             EventListener::Tcp(listener) => {
                 let (socket, peer): (_, SocketAddr) = listener.accept_stream(context)?;
-                Ok(Arrival::new(Socket::Tcp(Shareable::new(socket)), peer.into()))
+                Ok(Arrival::new(Socket::Tcp(Shareable::new(socket)), peer.into(), context))
             }
             #[cfg(unix)]
             EventListener::Unix(listener) => {
                 let (socket, peer) = listener.accept_stream()?;
-                Ok(Arrival::new(Socket::Unix(Shareable::new(socket)), peer))
+                Ok(Arrival::new(Socket::Unix(Shareable::new(socket)), peer, context))
             }
         }
     }

@@ -315,10 +315,12 @@ impl EventLoop {
                 None
             }
         };
+        let accepted = arrival.accepted;
         // Without a protocol it is closed, which is what a request gets whose handler could not be cloned.
         let (Some(protocol), Some(link)) = (protocol, arrival.into_link()) else { return Ok(Taken::Served) };
         let (number, now) = (self.number, self.desk.now);
-        let made = |key| Seat::Channel(Channel::new(link, house, protocol, admission, slot, (number, key), now));
+        let made =
+            |key| Seat::Channel(Channel::new(link, house, protocol, admission, slot, (number, key), (now, accepted)));
         let mut failed = None;
         match self.insert(made) {
             Ok(key) => self.serve(key, |channel, turn| {

@@ -107,12 +107,12 @@ impl Channel {
         admission: Option<Admission>,
         slot: Slot,
         (loop_number, key): (u32, Key),
-        now: Instant,
+        times: (Instant, Option<Instant>),
     ) -> Self {
         // A read from a Unix socket stops behind a message that carries descriptors, and nothing announces it.
         let to_the_end = link.socket.is_unix();
         Channel {
-            transport: Transport::new(link, house, loop_number, key, now),
+            transport: Transport::new(link, house, loop_number, key, times),
             protocol: Some(protocol),
             admission: admission.map(Box::new),
             slot,

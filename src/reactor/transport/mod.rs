@@ -76,7 +76,15 @@ pub(crate) enum State {
 }
 
 impl Transport {
-    pub(crate) fn new(link: Arc<Link>, house: Arc<House>, loop_number: u32, key: Key, now: Instant) -> Self {
+    /// `times` are now, and when it was accepted, where somebody has asked.
+    pub(crate) fn new(
+        link: Arc<Link>,
+        house: Arc<House>,
+        loop_number: u32,
+        key: Key,
+        times: (Instant, Option<Instant>),
+    ) -> Self {
+        let (now, accepted) = times;
         let settings = &house.settings;
         link.limit.store(settings.limits.hard, Ordering::Relaxed);
         Transport {
@@ -94,7 +102,7 @@ impl Transport {
             read_ended: false,
             writing_paused: false,
             timing_changed: false,
-            deadline: settings.deadline.and_then(|within| now.checked_add(within)),
+            deadline: settings.deadline.and_then(|within| accepted.unwrap_or(now).checked_add(within)),
             last_active: now,
             last_written: None,
             wrote: false,
