@@ -1,0 +1,164 @@
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::churn::Tally;
+use super::Scale;
+use crate::client::{message, Client};
+use crate::process::Server;
+use crate::report::{Row, Time, Unit};
+use crate::server::{Kind, Settings};
+
+/// More than the kernel's buffers take.
+pub const LARGE_ANSWER: u32 = 16 << 20;
+
+/// L5.
+pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
+    let (trickling, deaf, honest) = scale.pick((2000, 500, 50), (100, 20, 10));
+    let (idle, deadline) = (scale.seconds(5.0, 0.5), scale.seconds(20.0, 1.5));
+    row.done = format!("{trickling} that trickle, {deaf} that do not read, {honest} honest at 20 a second");
+    let settings = Settings {
+        max: trickling + deaf + honest + 10,
+        read_timeout: Some(idle),
+        // A client that does not read is cut by the one that ends first.
+        write_timeout: Some(deadline),
+        deadline: Some(deadline),
+        ..Settings::default()
+    };
+    let server = Server::start(kind, &settings)?;
+    let address = server.address();
+    let over = AtomicBool::new(false);
+    let (cut, peak, tally) = thread::scope(|scope| -> anyhow::Result<_> {
+        let over = &over;
+        let honest: Vec<_> =
+            (0..honest as u64).map(|number| scope.spawn(move || talk(address, number, over))).collect();
+        let peak = scope.spawn(|| -> anyhow::Result<u64> {
+            let mut peak = 0;
+            while !over.load(Ordering::SeqCst) {
+                peak = peak.max(server.resident()?);
+                thread::sleep(Duration::from_millis(100));
+            }
+            Ok(peak)
+        });
+        let cut = crowd(&server, trickling, deaf, idle.mul_f64(0.8), deadline);
+        over.store(true, Ordering::SeqCst);
+        let mut whole = Tally::new();
+        honest.into_iter().filter_map(|honest| honest.join().ok()).for_each(|tally| whole.add(tally));
+        let peak = peak.join().ok().context("watching the memory has panicked")??;
+        Ok((cut?, peak, whole))
+    })?;
+    row.equal("cut of those that trickle", cut.trickling.len(), trickling);
+    row.equal("ended in an error", cut.errors, (trickling + deaf) as u64);
+    // What the client sees first is its own connect, and the server's clock starts later.
+    let early = deadline.saturating_sub(Duration::from_millis(50));
+    let earliest = cut.trickling.iter().min().copied().unwrap_or_default();
+    row.check(format!("none cut before {}", Time(early)), Time(earliest), earliest >= early);
+    let slack = Duration::from_millis(if kind == Kind::Threading { 250 } else { 100 });
+    let latest = cut.trickling.iter().max().copied().unwrap_or_default();
+    row.at_most("all that trickle cut", latest, deadline + scale.time(slack));
+    row.at_most("all that do not read cut", cut.all, deadline + scale.time(slack));
+    row.at_most("p99 of the honest", tally.quantile(0.99), scale.time(Duration::from_millis(100)));
+    row.check(format!("no error in {} honest answers", tally.times.len()), tally.errors(), tally.errors.is_empty());
+    row.memory("memory", peak as f64, 256.0 * 1024.0 * 1024.0, Unit::Mib);
+    server.check_leaks(row)?;
+    server.check_stop(row)
+}
+
+/// An honest client, at 20 requests a second, until it is over. It comes again before the deadline ends its connection.
+fn talk(server: SocketAddr, number: u64, over: &AtomicBool) -> Tally {
+    let mut tally = Tally::new();
+    let mut count = number << 32;
+    while !over.load(Ordering::SeqCst) {
+        let began = Instant::now();
+        let mut client = match Client::connect(server) {
+            Ok(client) => client,
+            Err(error) => {
+                tally.count(began, Err(error));
+                continue;
+            }
+        };
+        for _ in 0..10 {
+            let began = Instant::now();
+            let outcome = client.exchange(&message(64, count));
+            let failed = outcome.is_err();
+            tally.count(began, outcome);
+            count += 1;
+            if failed {
+                break;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+    tally
+}
+
+struct Cut {
+    /// How long after its connect each was cut, as it saw it.
+    trickling: Vec<Duration>,
+    /// How long after the last connect the server had ended them all. One that does not read does not see it.
+    all: Duration,
+    errors: u64,
+}
+
+struct Slow {
+    client: Client,
+    began: Instant,
+    cut: Option<Duration>,
+}
+
+fn crowd(server: &Server, count: usize, deaf: usize, pause: Duration, deadline: Duration) -> anyhow::Result<Cut> {
+    let [a, b, c, d] = LARGE_ANSWER.to_be_bytes();
+    let mut unread = Vec::with_capacity(deaf);
+    for _ in 0..deaf {
+        let mut client = Client::connect_with_small_buffer(server.address())?;
+        client.say(&[b'a', a, b, c, d])?;
+        unread.push(client);
+    }
+    let mut trickling = Vec::with_capacity(count);
+    for _ in 0..count {
+        let began = Instant::now();
+        let mut client = Client::connect(server.address())?;
+        client.say(b"e")?;
+        client.stream().set_nonblocking(true)?;
+        trickling.push(Slow { client, began, cut: None });
+    }
+    let (connected, mut next) = (Instant::now(), Instant::now() + pause);
+    let mut all = None;
+    while (all.is_none() || trickling.iter().any(|slow| slow.cut.is_none()))
+        && connected.elapsed() < deadline + Duration::from_secs(10)
+    {
+        let now = Instant::now() >= next;
+        if now {
+            next += pause;
+        }
+        for slow in trickling.iter_mut().filter(|slow| slow.cut.is_none()) {
+            if trickles(slow.client.stream(), now) {
+                slow.cut = Some(slow.began.elapsed());
+            }
+        }
+        if all.is_none() && server.state()?.handler_errors >= (count + deaf) as u64 {
+            all = Some(connected.elapsed());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(Cut {
+        trickling: trickling.iter().filter_map(|slow| slow.cut).collect(),
+        all: all.unwrap_or(Duration::MAX),
+        errors: server.state()?.handler_errors,
+    })
+}
+
+/// Sends another byte if it is time, reads what comes back, and says whether the connection has ended.
+fn trickles(mut stream: &std::net::TcpStream, now: bool) -> bool {
+    if now && stream.write(b"x").is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
+        return true;
+    }
+    match stream.read(&mut [0; 64]) {
+        Ok(length) => length == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
+}
