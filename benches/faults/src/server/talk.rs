@@ -12,7 +12,7 @@ const FIRST_BUFFER: usize = 512;
 const BUFFER: usize = 16 * 1024;
 
 /// An answer to `a` is this over and over.
-const PIECE: [u8; BUFFER] = [b'x'; BUFFER];
+static PIECE: [u8; BUFFER] = [b'x'; BUFFER];
 
 static NOW: AtomicU64 = AtomicU64::new(0);
 pub static MOST: AtomicU64 = AtomicU64::new(0);

@@ -1,0 +1,111 @@
+//! T1 to T28: connections, the life of a server, resources.
+
+use super::{Checks, Fault};
+
+pub const ALL: &[Fault] = &[
+Fault { name: "T1", fault: "EMFILE", injected: "the process's descriptor limit at what it has, then restored", expected: "old clients are served, accepting backs off, all who wait are served afterwards", checks: &[
+Checks { target: "faults", tests: &["shortages::t1_out_of_descriptors_old_clients_are_served_and_new_ones_when_it_is_over", "reactor_shortages::t1_out_of_descriptors_a_loop_serves_on_and_accepts_by_its_timer", "reactor_shortages::t1_a_connection_that_ends_is_followed_by_a_try_at_once", "reactor_shortages::t1_a_loop_that_is_woken_for_something_else_does_not_try"] },
+], gap: None },
+Fault { name: "T2", fault: "ENFILE, ENOBUFS, ENOMEM", injected: "accept fails by script, and under strace", expected: "as T1, and counted", checks: &[
+Checks { target: "faults", tests: &["accept_errors::t2_all_clients_are_served_through_shortages_which_are_counted", "accept_errors::t2_a_lasting_shortage_is_retried_a_few_times_a_second_and_survived", "accept_errors::t2_a_request_that_ends_is_followed_by_a_try_at_once", "reactor_shortages::t2_t3_all_clients_are_served_through_accepts_that_fail"] },
+Checks { target: "models/gate", tests: &["a_request_that_ends_after_the_shortage_wakes_the_acceptor"] },
+], gap: None },
+Fault { name: "T3", fault: "ECONNABORTED, EPROTO, ENETDOWN, EPERM", injected: "accept fails by script, and clients that reset before they are accepted", expected: "tried again at once, never fatal", checks: &[
+Checks { target: "faults", tests: &["accept_errors::t3_a_lost_client_is_no_reason_to_wait_and_a_shortage_is", "accept_errors::t3_as_many_aborted_as_good", "accept_errors::t3_losses_without_end_do_not_spin", "peers::t3_a_client_that_resets_before_it_is_accepted", "reactor_shortages::t3_as_many_aborted_as_good", "reactor_shortages::t3_clients_that_reset_before_they_are_accepted"] },
+], gap: None },
+Fault { name: "T4", fault: "EBADF, EINVAL, ENOTSOCK of the listener", injected: "accept fails by script for good", expected: "serving ends with the error, what is under way drains", checks: &[
+Checks { target: "faults", tests: &["accept_errors::t4_an_unusable_listener_ends_the_serving_and_what_is_under_way_drains", "accept_errors::t4_handle_request_says_so_too", "reactor_shortages::t4_an_unusable_listener_ends_the_serving"] },
+], gap: None },
+Fault { name: "T5", fault: "EINTR", injected: "signals without SA_RESTART, SIGSTOP and SIGCONT under load", expected: "no request harmed, no timeout extended", checks: &[
+Checks { target: "faults", tests: &["signals::t5_interruptions_harm_no_request_and_extend_no_timeout", "signals::t5_interruptions_extend_neither_a_deadline_nor_a_write"] },
+Checks { target: "udp_client", tests: &["interruptions_extend_nothing"] },
+], gap: None },
+Fault { name: "T6", fault: "a thread cannot be started", injected: "RLIMIT_NPROC of a user of its own, a dispatch that refuses", expected: "that client alone is closed, and counted; no place is lost", checks: &[
+Checks { target: "faults", tests: &["shortages::t6_threads_that_cannot_be_started_cost_their_clients_alone", "accept_errors::t6_a_refusing_dispatch_costs_that_client_alone", "reactor_shortages::t6_a_loop_that_cannot_be_started_leaves_no_other_behind"] },
+Checks { target: "models/crew", tests: &["a_job_whose_thread_does_not_start_is_given_back_or_done"] },
+], gap: None },
+Fault { name: "T7", fault: "the ceiling of threads", injected: "more clients than places", expected: "never more, everybody is served in the end, or told so", checks: &[
+Checks { target: "faults", tests: &["shortages::t7_never_more_threads_than_the_ceiling_and_everybody_is_served", "shortages::t7_whoever_is_over_the_ceiling_is_told_so_where_that_is_wanted", "shortages::t7_a_ceiling_near_the_kernels_is_refused", "reactor_shortages::t7_never_more_connections_than_the_ceiling_and_everybody_is_served", "reactor_shortages::t7_whoever_is_over_the_ceiling_is_told_so_where_that_is_wanted"] },
+Checks { target: "models/gate", tests: &["the_limit_is_exact"] },
+], gap: None },
+Fault { name: "T8", fault: "a handler panics", injected: "in the handler, in the error hook, with a lock held", expected: "its own request ends, counted, nothing leaks", checks: &[
+Checks { target: "faults", tests: &["peers::t8_panics_end_their_own_request_alone", "reactor_leaks::ten_thousand_connections_that_end_badly_leave_nothing_behind"] },
+Checks { target: "reactor_callbacks", tests: &["a_panic_harms_no_other_connection", "panic_in_every_callback"] },
+Checks { target: "coroutine", tests: &["a_panic_ends_its_coroutine_alone_and_finish_runs"] },
+], gap: None },
+Fault { name: "T9", fault: "a reset in mid-stream", injected: "SO_LINGER 0 at every byte of a request", expected: "an error of that handler alone, nothing leaks", checks: &[
+Checks { target: "faults", tests: &["peers::t9_resets_at_every_byte_of_a_request", "reactor_leaks::ten_thousand_connections_that_end_badly_leave_nothing_behind"] },
+], gap: None },
+Fault { name: "T10", fault: "a half-close", injected: "the client ends its direction after the request, or says nothing more", expected: "the whole answer; the idle one is put out at the read timeout", checks: &[
+Checks { target: "faults", tests: &["peers::t10_a_client_that_has_ended_its_direction_gets_the_whole_answer", "peers::t10_a_client_that_says_nothing_is_put_out_at_the_read_timeout"] },
+Checks { target: "closing", tests: &["the_client_may_end_its_direction_first"] },
+], gap: None },
+Fault { name: "T11", fault: "a close with unread input", injected: "the client sends what nobody reads", expected: "the answer is not lost", checks: &[
+Checks { target: "faults", tests: &["peers::t11_an_answer_survives_input_that_nobody_reads"] },
+Checks { target: "closing", tests: &["bytes_that_nobody_read_do_not_destroy_the_answer", "the_answer_reaches_a_client_that_still_sends"] },
+], gap: None },
+Fault { name: "T12", fault: "slowloris", injected: "a byte at a time, each within the read timeout", expected: "cut at the deadline of the request, honest clients unharmed", checks: &[
+Checks { target: "faults", tests: &["slow::t12_clients_that_trickle_are_cut_at_the_deadline_of_the_request", "reactor_slow::t12_clients_that_trickle_are_cut_at_the_deadline_by_the_loops_timers"] },
+Checks { target: "coroutine_waiting", tests: &["a_deadline_bounds_a_line_that_never_ends"] },
+], gap: None },
+Fault { name: "T13", fault: "a client that does not read", injected: "large answers, a receive buffer as small as it can be", expected: "cut at the write timeout or the deadline; memory bounded", checks: &[
+Checks { target: "faults", tests: &["slow::t13_clients_that_do_not_read_are_cut_and_cost_no_memory", "reactor_slow::t13_a_client_that_does_not_read_is_cut_at_the_write_timeout_after_its_last_byte", "reactor_slow::t13_clients_that_do_not_read_cost_no_more_than_their_write_buffers"] },
+Checks { target: "coroutine_waiting", tests: &["a_write_to_one_who_does_not_read_ends_at_its_timeout"] },
+], gap: None },
+Fault { name: "T14", fault: "partial writes", injected: "small socket buffers, a stream that takes 1 to n bytes, would block, is interrupted", expected: "nothing lost, repeated or swapped", checks: &[
+Checks { target: "faults", tests: &["slow::t14_small_buffers_and_a_reader_of_small_pieces", "slow::t14_whatever_the_stream_does_to_writes_nothing_is_lost_repeated_or_swapped", "slow::t14_after_a_failure_half_way_nothing_more_goes_out", "slow::t14_reads_in_pieces_and_interrupted_lose_nothing", "slow::t14_messages_of_many_writers_do_not_mix", "reactor_slow::t14_small_buffers_and_a_reader_of_small_pieces"] },
+Checks { target: "properties/reactor", tests: &["nothing_is_lost_repeated_or_swapped"] },
+], gap: None },
+Fault { name: "T15", fault: "a flood of connects", injected: "a burst of clients at a server that does not accept yet", expected: "no SYN is lost", checks: &[
+Checks { target: "faults", tests: &["binding::t15_a_flood_of_clients_waits_for_no_retransmission"] },
+], gap: None },
+Fault { name: "T16", fault: "a port in use, EACCES, a bad address", injected: "bound twice, a privileged port as nobody, another machine's address", expected: "an error that names the address; the port is free for the next at once", checks: &[
+Checks { target: "faults", tests: &["binding::t16_a_port_is_free_for_the_next_server_at_once", "binding::t16_an_address_that_cannot_be_had_is_named_with_its_reason"] },
+Checks { target: "bad_input", tests: &["a_port_in_use_is_named", "a_privileged_port_is_named", "an_address_of_another_machine_is_named"] },
+], gap: None },
+Fault { name: "T17", fault: "no IPv6", injected: "a network with IPv6 disabled", expected: "a clear error; localhost works", checks: &[
+Checks { target: "faults", tests: &["binding::t17_localhost_is_served_and_reached_without_ipv6"] },
+Checks { target: "connect", tests: &["every_address_that_was_tried_is_told"] },
+], gap: None },
+Fault { name: "T18", fault: "a Unix path in use, stale, a symlink, too long", injected: "the files themselves, races of two servers", expected: "a server that lives is not displaced, what is no socket is left alone", checks: &[
+Checks { target: "faults", tests: &["unix_paths::t18_a_stale_socket_is_removed_only_when_asked", "unix_paths::t18_a_server_that_lives_is_not_displaced", "unix_paths::t18_what_is_no_socket_is_left_alone", "unix_paths::t18_only_the_servers_own_file_is_unlinked", "unix_paths::t18_a_path_that_is_too_long_is_refused_and_the_longest_is_not", "unix_paths::t18_the_mode_is_the_one_asked_for_whatever_the_umask", "unix_paths::t18_of_two_servers_that_start_on_a_stale_path_exactly_one_has_it", "unix_paths::t18_a_server_that_closes_takes_no_successors_path_away"] },
+], gap: None },
+Fault { name: "T19", fault: "SIGPIPE", injected: "its default disposition, a write after a reset", expected: "an error, and the process lives", checks: &[
+Checks { target: "faults", tests: &["signals::t19_a_write_to_nobody_with_sigpipe_in_its_default_disposition"] },
+], gap: None },
+Fault { name: "T20", fault: "exec while serving", injected: "a handler starts a program that outlives the server", expected: "it keeps neither client nor port", checks: &[
+Checks { target: "faults", tests: &["signals::t20_a_program_that_outlives_the_server_keeps_neither_client_nor_port"] },
+], gap: None },
+Fault { name: "T21", fault: "the clock jumps", injected: "SIGSTOP for longer than the timeouts; the wall clock is read nowhere, which clippy.toml sees to", expected: "nobody is cut who kept to the timeouts", checks: &[
+Checks { target: "faults", tests: &["signals::t21_a_stop_longer_than_the_timeouts_cuts_nobody_who_has_kept_to_them"] },
+], gap: Some("a wall clock that is set: not injected, as only Instant is used") },
+Fault { name: "T22", fault: "a flood for the log, a logger that blocks", injected: "a logger that sleeps, while much goes wrong", expected: "at most a line a second; old clients are not held up", checks: &[
+Checks { target: "faults", tests: &["signals::t22_a_logger_that_blocks_holds_up_no_old_client", "reactor_shortages::t22_a_logger_that_blocks_is_called_once_a_second_however_much_goes_wrong"] },
+], gap: None },
+Fault { name: "T23", fault: "a stop of an idle server", injected: "at any moment after the start", expected: "at once, without polling", checks: &[
+Checks { target: "faults", tests: &["stopping::t23_a_stop_takes_effect_at_once_whenever_it_comes", "reactor_stopping::t23_a_stop_takes_effect_at_once_whenever_it_comes", "signals::an_idle_server_makes_no_system_call"] },
+], gap: None },
+Fault { name: "T24", fault: "a stop before, during, after; from anywhere; twice", injected: "random interleavings, eight threads, handlers", expected: "each stop counts, none hangs", checks: &[
+Checks { target: "faults", tests: &["stopping::t24_stops_before_during_and_after_from_everywhere_at_once", "stopping::t24_eight_threads_stop_a_server_twice_each", "stopping::t24_a_stop_before_the_start_makes_the_start_return", "reactor_stopping::t24_stops_before_during_and_after_from_everywhere_at_once", "reactor_stopping::t24_eight_threads_stop_a_server_twice_each", "reactor_stopping::t24_a_stop_before_the_start_makes_the_start_return"] },
+Checks { target: "interleavings", tests: &["interleavings"] },
+Checks { target: "models/gate", tests: &["a_stop_wakes_the_server", "one_drain_and_never_behind_a_handler", "a_drain_sees_the_last_request_end"] },
+], gap: None },
+Fault { name: "T25", fault: "a stop under load", injected: "clients that come and go, a handler that reads, one that computes", expected: "drained, cut at the deadline, reported; nothing cut short unseen", checks: &[
+Checks { target: "faults", tests: &["stopping::t25_a_stop_under_load_with_a_handler_that_reads_and_one_that_computes", "stopping::t25_idle_clients_do_not_hold_up_a_stop_longer_than_the_drain", "reactor_stopping::t25_who_waits_in_the_queue_at_a_stop_is_served", "reactor_stopping::t25_idle_clients_are_let_go_at_once", "reactor_stopping::t25_a_stop_under_load_with_a_callback_that_computes", "reactor_stopping::t25_an_answer_under_way_is_sent_to_its_end_and_a_client_that_does_not_read_is_cut_visibly"] },
+Checks { target: "stopping", tests: &["a_cut_upload_does_not_look_complete", "the_listener_is_closed_while_the_drain_goes_on"] },
+Checks { target: "coroutine_stopping", tests: &["a_stop_cuts_whatever_a_handler_waits_in"] },
+], gap: None },
+Fault { name: "T26", fault: "a drop without a stop", injected: "in every state of a server", expected: "the port is free, nothing is left behind, no hang", checks: &[
+Checks { target: "faults", tests: &["stopping::t26_a_drop_in_any_state_frees_the_port_and_never_hangs", "stopping::t26_a_server_dropped_after_handle_request_cuts_what_its_threads_still_serve", "stopping::t26_servers_made_and_dropped_leave_nothing_behind", "reactor_stopping::t26_a_drop_in_any_state_frees_the_port_and_never_hangs", "reactor_stopping::t26_servers_made_and_dropped_leave_nothing_behind"] },
+Checks { target: "coroutine_stopping", tests: &["a_dropped_server_leaves_no_coroutine_behind"] },
+], gap: None },
+Fault { name: "T27", fault: "a wake-up lost, doubled, spurious", injected: "every interleaving (loom)", expected: "none is lost, none harms", checks: &[
+Checks { target: "models/mailbox", tests: &["whatever_is_sent_is_read", "a_letter_that_comes_between_the_look_and_the_wait_is_read", "a_loop_that_is_busy_is_not_woken", "a_letter_sent_at_the_close_is_left_or_given_back"] },
+Checks { target: "models/gate", tests: &["a_freed_place_wakes_the_acceptor", "a_stop_wakes_the_server"] },
+Checks { target: "models/crew", tests: &["a_later_job_wakes_a_thread", "a_wake_up_that_meets_nobody_does_not_keep_the_next_from_being_sent"] },
+], gap: Some("on mio over poll(2) the tests are run by .ci/run; mio's waker over a pipe is not covered") },
+Fault { name: "T28", fault: "a greedy connection", injected: "one that sends as fast as it can beside a hundred that ping", expected: "a turn has a budget, the others have theirs", checks: &[
+Checks { target: "faults", tests: &["reactor_slow::t28_a_turn_has_a_budget_after_which_the_others_have_theirs", "reactor_slow::t28_one_that_sends_as_fast_as_it_can_beside_a_hundred_that_ping"] },
+Checks { target: "coroutine", tests: &["a_greedy_client_holds_nobody_up"] },
+], gap: None },
+];
