@@ -130,3 +130,41 @@ fn render(rows: &[Row]) -> String {
     let failed = rows.iter().filter(|row| row.pass == Some(false)).count();
     text + &format!("{} faults, {failed} failed\n", rows.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// By their words in the source, which is quick; to run the catalogue asks the tests themselves.
+    #[test]
+    fn every_test_that_is_named_exists() {
+        for fault in super::all() {
+            for checks in fault.checks {
+                for name in checks.tests {
+                    let file = source(checks.target, name);
+                    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+                    let word = name.rsplit("::").next().unwrap_or(name);
+                    let mut words = text.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+                    assert!(
+                        words.any(|found| found == word),
+                        "{}: there is no {word} in {}",
+                        fault.name,
+                        file.display()
+                    );
+                }
+            }
+        }
+    }
+
+    fn source(target: &str, name: &str) -> PathBuf {
+        let tests = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests"));
+        if let Some((package, file)) = target.split_once('/') {
+            return tests.join(package).join("tests").join(file).with_extension("rs");
+        }
+        match name.split_once("::") {
+            Some((module, _)) => tests.join(target).join(module).with_extension("rs"),
+            None => tests.join(target).with_extension("rs"),
+        }
+    }
+}
