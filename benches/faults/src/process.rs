@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::client::Client;
 use crate::footprint::{self, Footprint};
 use crate::report::Row;
-use crate::server::{Kind, Settings, State, Stopped};
+use crate::server::{Kind, Resource, Settings, State, Stopped};
 
 /// How long a server may take to answer, when it is not held up on purpose.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -117,6 +117,12 @@ impl Server {
 
     pub fn state(&self) -> anyhow::Result<State> {
         self.ask("state")
+    }
+
+    /// Has it lower a soft limit of its own, or raise it again to the hard one.
+    pub fn limit(&self, resource: Resource, limit: Option<u64>) -> anyhow::Result<()> {
+        let limit = limit.map_or("all".to_owned(), |limit| limit.to_string());
+        self.ask(&format!("limit {} {limit}", resource.name()))
     }
 
     /// Nobody is served any more, and descriptors and threads are back to what they were at the start.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::{getrlimit, setrlimit, Resource as Limit};
 use nix::sys::signal::Signal;
 use nix::unistd::{setgroups, setresgid, setresuid, Gid, Uid};
 use serde::{Deserialize, Serialize};
@@ -135,6 +136,22 @@ impl Settings {
     }
 }
 
+/// What a server can be made to run out of.
+#[derive(Clone, Copy, Debug)]
+pub enum Resource {
+    Descriptors,
+    Threads,
+}
+
+impl Resource {
+    pub fn name(self) -> &'static str {
+        match self {
+            Resource::Descriptors => "descriptors",
+            Resource::Threads => "threads",
+        }
+    }
+}
+
 /// What a server says of itself.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct State {
@@ -198,7 +215,8 @@ fn obey(running: Running<SocketAddr>) -> anyhow::Result<()> {
     tell(&running.local_addr())?;
     let handle = running.handle();
     for line in io::stdin().lock().lines() {
-        if line? == "stop" {
+        let line = line?;
+        if line == "stop" {
             let began = Instant::now();
             let report = running.stop()?;
             return tell(&Stopped {
@@ -208,9 +226,21 @@ fn obey(running: Running<SocketAddr>) -> anyhow::Result<()> {
                 millis: u64::try_from(began.elapsed().as_millis())?,
             });
         }
-        tell(&state(&handle))?;
+        match line.strip_prefix("limit ") {
+            Some(words) => tell(&limit(words)?)?,
+            None => tell(&state(&handle))?,
+        }
     }
     Ok(())
+}
+
+/// Sets one of its own soft limits, as `descriptors 10` and `threads all` say.
+fn limit(words: &str) -> anyhow::Result<()> {
+    let (name, limit) = words.split_once(' ').context("a limit without a number")?;
+    let resource = if name == Resource::Descriptors.name() { Limit::RLIMIT_NOFILE } else { Limit::RLIMIT_NPROC };
+    let (_, most) = getrlimit(resource)?;
+    let limit = if limit == "all" { most } else { limit.parse()? };
+    Ok(setrlimit(resource, limit, most)?)
 }
 
 fn state(handle: &ServerHandle) -> State {

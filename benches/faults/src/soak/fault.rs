@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
-use rustix::process::{prlimit, Resource, Rlimit};
 
 use crate::client::{message, Client};
 use crate::process::Server;
 use crate::report::{Row, Time};
-use crate::server::Kind;
+use crate::server::{Kind, Resource};
 
 /// How long a shortage or a standstill lasts.
 const LASTS: Duration = Duration::from_secs(2);
@@ -18,7 +17,7 @@ const LASTS: Duration = Duration::from_secs(2);
 const SERVED_AGAIN: Duration = Duration::from_millis(150);
 
 /// Clients that come at once.
-const STAMPEDE: u64 = 500;
+pub const STAMPEDE: u64 = 500;
 
 /// More at once than a server's threads at rest.
 const BURST: u64 = 100;
@@ -56,9 +55,9 @@ impl Fault {
 
     fn done(self) -> String {
         match self {
-            Fault::Descriptors => format!("no descriptor for {} s (prlimit)", LASTS.as_secs()),
+            Fault::Descriptors => format!("no descriptor for {} s (RLIMIT_NOFILE)", LASTS.as_secs()),
             Fault::Standstill => format!("stopped for {} s (SIGSTOP)", LASTS.as_secs()),
-            Fault::Threads => format!("no thread can be started, {BURST} clients at once (prlimit)"),
+            Fault::Threads => format!("no thread can be started, {BURST} clients at once (RLIMIT_NPROC)"),
             Fault::Stampede => format!("{STAMPEDE} clients at once"),
         }
     }
@@ -70,7 +69,7 @@ impl Fault {
             Fault::Descriptors => {
                 // Numbers below it are the server's own; its clients' are all above.
                 let limit = server.start_footprint().descriptors as u64;
-                let _limited = Limited::to(server, Resource::Nofile, limit)?;
+                let _limited = Limited::to(server, Resource::Descriptors, limit)?;
                 thread::sleep(LASTS);
                 0
             }
@@ -80,7 +79,7 @@ impl Fault {
                 0
             }
             Fault::Threads => {
-                let _limited = Limited::to(server, Resource::Nproc, 1)?;
+                let _limited = Limited::to(server, Resource::Threads, 1)?;
                 crowd(server, BURST)
             }
             Fault::Stampede => crowd(server, STAMPEDE),
@@ -142,7 +141,7 @@ impl fmt::Display for Injected {
 }
 
 /// So many clients at once, and how many of them have no answer in the end.
-fn crowd(server: &Server, count: u64) -> u64 {
+pub fn crowd(server: &Server, count: u64) -> u64 {
     let mut crowd: Vec<(u64, Client)> =
         (0..count).filter_map(|number| Some((number, Client::connect(server.address()).ok()?))).collect();
     crowd.retain_mut(|(number, client)| client.say(&message(64, *number)).is_ok());
@@ -150,41 +149,23 @@ fn crowd(server: &Server, count: u64) -> u64 {
     count - crowd.len() as u64
 }
 
-/// A process under a lower soft limit, until this is dropped.
-struct Limited {
-    pid: rustix::process::Pid,
-    resource: Resource,
-    before: Rlimit,
-}
+/// A server under a lower soft limit, until this is dropped.
+///
+/// It sets the limit itself: that of a process of another user is not even root's to set everywhere.
+struct Limited<'a>(&'a Server, Resource);
 
-impl Limited {
-    fn to(server: &Server, resource: Resource, limit: u64) -> anyhow::Result<Limited> {
-        let number = i32::try_from(server.pid())?;
-        let pid = rustix::process::Pid::from_raw(number).ok_or_else(|| anyhow::anyhow!("no process 0"))?;
-        // The hard limit stays: it could not be raised again.
-        let before = prlimit(Some(pid), resource, Rlimit { current: Some(limit), maximum: hard(server, resource)? })?;
-        Ok(Limited { pid, resource, before })
+impl Limited<'_> {
+    fn to(server: &Server, resource: Resource, limit: u64) -> anyhow::Result<Limited<'_>> {
+        server.limit(resource, Some(limit))?;
+        Ok(Limited(server, resource))
     }
 }
 
-impl Drop for Limited {
+impl Drop for Limited<'_> {
     fn drop(&mut self) {
-        if let Err(error) = prlimit(Some(self.pid), self.resource, self.before) {
-            eprintln!("faults: a limit cannot be given back: {error}");
+        if let Err(error) = self.0.limit(self.1, None) {
+            eprintln!("faults: a limit cannot be given back: {error:#}");
         }
-    }
-}
-
-/// The hard limit of a process; none is no limit.
-fn hard(server: &Server, resource: Resource) -> anyhow::Result<Option<u64>> {
-    let name = if resource == Resource::Nofile { "Max open files" } else { "Max processes" };
-    let text = std::fs::read_to_string(format!("/proc/{}/limits", server.pid()))?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let word = line.and_then(|line| line.split_whitespace().nth(1));
-    match word {
-        Some("unlimited") => Ok(None),
-        Some(number) => Ok(Some(number.parse()?)),
-        None => anyhow::bail!("no {name} among the server's limits"),
     }
 }
 
