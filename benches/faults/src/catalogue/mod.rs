@@ -2,8 +2,9 @@
 //! named here and does not exist is a failure.
 
 mod cargo;
+mod clients;
 mod datagrams;
-mod streams;
+mod lifetimes;
 
 use std::collections::BTreeMap;
 
@@ -46,7 +47,7 @@ struct Row {
 }
 
 fn all() -> impl Iterator<Item = &'static Fault> {
-    streams::ALL.iter().chain(datagrams::ALL)
+    clients::ALL.iter().chain(lifetimes::ALL).chain(datagrams::ALL)
 }
 
 pub fn named(name: &str) -> Result<String, String> {

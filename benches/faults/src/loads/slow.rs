@@ -14,7 +14,7 @@ use crate::report::{Row, Time, Unit};
 use crate::server::{Kind, Settings};
 
 /// More than the kernel's buffers take.
-pub const LARGE_ANSWER: u32 = 16 << 20;
+const LARGE_ANSWER: u32 = 16 << 20;
 
 /// L5.
 pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
