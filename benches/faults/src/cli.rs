@@ -20,6 +20,8 @@ pub enum Command {
 pub struct Bar {
     /// In their own order.
     pub loads: Vec<&'static Load>,
+    /// Only these, if there are any.
+    pub servers: Vec<Kind>,
     pub quick: bool,
     pub seed: u64,
     pub json: Option<PathBuf>,
@@ -44,13 +46,14 @@ pub struct Catalogue {
 pub fn help() -> String {
     let mut text = String::from(
         "faults: what the servers must survive, as tables\n\n\
-         usage: faults [--only LOAD]… [--quick] [--seed N] [--json FILE]\n\
+         usage: faults [--only LOAD]… [--server KIND]… [--quick] [--seed N] [--json FILE]\n\
          \x20      faults soak [--minutes M] [--every SECONDS] [--seed N] [--json FILE]\n\
          \x20      faults catalogue [--only FAULT]… [--list] [--json FILE]\n\n\
          The first is the load bar, the second a mixed load with a fault every half minute, the third runs the tests\n\
          that check the catalogue of faults. Tables go to standard output, progress to standard error; the exit code\n\
          is 1 when a row fails.\n\n\
          \x20 --only LOAD      run this row alone; may be repeated\n\
+         \x20 --server KIND    load this kind of server alone; may be repeated\n\
          \x20 --quick          smaller and shorter loads, and times with slack for a busy machine\n\
          \x20 --minutes M      how long the soak lasts (default: 10)\n\
          \x20 --every SECONDS  from one fault of the soak to the next (default: 30)\n\
@@ -79,11 +82,12 @@ pub fn parse() -> Result<Command, lexopt::Error> {
 
 fn bar(mut parser: Parser) -> Result<Command, lexopt::Error> {
     let mut only = Vec::new();
-    let mut options = Bar { loads: Vec::new(), quick: false, seed: 1, json: None };
+    let mut options = Bar { loads: Vec::new(), servers: Vec::new(), quick: false, seed: 1, json: None };
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("only") => only.push(parser.value()?.parse_with(loads::named)?.name),
+            Long("server") => options.servers.push(parser.value()?.parse()?),
             Long("quick") => options.quick = true,
             Long("seed") => options.seed = parser.value()?.parse()?,
             Long("json") => options.json = Some(parser.value()?.into()),

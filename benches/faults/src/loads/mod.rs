@@ -91,7 +91,7 @@ pub fn run(options: &Bar) -> anyhow::Result<bool> {
     let scale = Scale { quick: options.quick, seed: options.seed, place };
     let mut rows = Vec::new();
     for load in &options.loads {
-        rows.extend(scale.run(load));
+        rows.extend(scale.run(load, &options.servers));
     }
     println!("in {}, {}", scale.place.words, scale.pick("the whole bar", "quick: times with slack for a busy machine"));
     print!("{}", report::render(&rows));
@@ -100,7 +100,8 @@ pub fn run(options: &Bar) -> anyhow::Result<bool> {
 }
 
 impl Scale {
-    fn run(&self, load: &Load) -> Vec<Row> {
+    fn run(&self, load: &Load, only: &[Kind]) -> Vec<Row> {
+        let servers = load.servers.iter().copied().filter(|kind| only.is_empty() || only.contains(kind));
         let began = Instant::now();
         eprintln!("{:<4} {}…", load.name, load.title);
         let one = |kind: Kind| {
@@ -113,12 +114,12 @@ impl Scale {
         // Rates count in a full run, and the mix is there to last; a quick run has no time to lose.
         let rows: Vec<Row> = if self.quick || load.name == "L10" {
             thread::scope(|scope| {
-                let running: Vec<_> = load.servers.iter().map(|&kind| scope.spawn(move || one(kind))).collect();
+                let running: Vec<_> = servers.map(|kind| scope.spawn(move || one(kind))).collect();
                 let joined = running.into_iter().map(|thread| thread.join());
                 joined.map(|row| row.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
             })
         } else {
-            load.servers.iter().map(|&kind| one(kind)).collect()
+            servers.map(one).collect()
         };
         for row in &rows {
             for check in row.checks.iter().filter(|check| check.pass == Some(false)) {

@@ -1,5 +1,5 @@
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,14 +53,16 @@ pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
     })?;
     row.equal("cut of those that trickle", cut.trickling.len(), trickling);
     row.equal("ended in an error", cut.errors, (trickling + deaf) as u64);
-    // What the client sees first is its own connect, and the server's clock starts later.
+    // From its connect, behind which the server's own clock starts.
     let early = deadline.saturating_sub(Duration::from_millis(50));
-    let earliest = cut.trickling.iter().min().copied().unwrap_or_default();
+    let earliest = cut.trickling.iter().map(|fate| fate.after_connect).min().unwrap_or_default();
     row.check(format!("none cut before {}", Time(early)), Time(earliest), earliest >= early);
+    // From its first answer, before which that clock has started: a server that is flooded takes its time to take them all in.
     let slack = Duration::from_millis(if kind == Kind::Threading { 250 } else { 100 });
-    let latest = cut.trickling.iter().max().copied().unwrap_or_default();
+    let latest = cut.trickling.iter().map(|fate| fate.after_answer).max().unwrap_or_default();
     row.at_most("all that trickle cut", latest, deadline + scale.time(slack));
     row.at_most("all that do not read cut", cut.all, deadline + scale.time(slack));
+    row.tell("longest wait for the first answer", Time(cut.first_answers));
     row.at_most("p99 of the honest", tally.quantile(0.99), scale.time(Duration::from_millis(100)));
     row.check(format!("no error in {} honest answers", tally.times.len()), tally.errors(), tally.errors.is_empty());
     row.memory("memory", peak as f64, 256.0 * 1024.0 * 1024.0, Unit::Mib);
@@ -97,17 +99,42 @@ fn talk(server: SocketAddr, number: u64, over: &AtomicBool) -> Tally {
 }
 
 struct Cut {
-    /// How long after its connect each was cut, as it saw it.
-    trickling: Vec<Duration>,
-    /// How long after the last connect the server had ended them all. One that does not read does not see it.
+    trickling: Vec<Fate>,
+    /// The slowest first answer, after its connect.
+    first_answers: Duration,
+    /// How long after the last first answer the server had ended them all. One that does not read does not see it.
     all: Duration,
     errors: u64,
+}
+
+/// When one was cut, as it saw it.
+#[derive(Clone, Copy)]
+struct Fate {
+    after_connect: Duration,
+    after_answer: Duration,
 }
 
 struct Slow {
     client: Client,
     began: Instant,
-    cut: Option<Duration>,
+    answered: Option<Instant>,
+    fate: Option<Fate>,
+}
+
+impl Slow {
+    fn look(&mut self, now: bool) {
+        match trickle(self.client.stream(), now) {
+            Seen::Nothing => {}
+            Seen::Answer => {
+                self.answered.get_or_insert_with(Instant::now);
+            }
+            Seen::End => {
+                let after_connect = self.began.elapsed();
+                let after_answer = self.answered.map_or(after_connect, |answered| answered.elapsed());
+                self.fate = Some(Fate { after_connect, after_answer });
+            }
+        }
+    }
 }
 
 fn crowd(server: &Server, count: usize, deaf: usize, pause: Duration, deadline: Duration) -> anyhow::Result<Cut> {
@@ -124,41 +151,48 @@ fn crowd(server: &Server, count: usize, deaf: usize, pause: Duration, deadline: 
         let mut client = Client::connect(server.address())?;
         client.say(b"e")?;
         client.stream().set_nonblocking(true)?;
-        trickling.push(Slow { client, began, cut: None });
+        trickling.push(Slow { client, began, answered: None, fate: None });
     }
     let (connected, mut next) = (Instant::now(), Instant::now() + pause);
     let mut all = None;
-    while (all.is_none() || trickling.iter().any(|slow| slow.cut.is_none()))
-        && connected.elapsed() < deadline + Duration::from_secs(10)
+    while (all.is_none() || trickling.iter().any(|slow| slow.fate.is_none()))
+        && connected.elapsed() < 2 * deadline + Duration::from_secs(10)
     {
         let now = Instant::now() >= next;
         if now {
             next += pause;
         }
-        for slow in trickling.iter_mut().filter(|slow| slow.cut.is_none()) {
-            if trickles(slow.client.stream(), now) {
-                slow.cut = Some(slow.began.elapsed());
-            }
-        }
+        trickling.iter_mut().filter(|slow| slow.fate.is_none()).for_each(|slow| slow.look(now));
         if all.is_none() && server.state()?.handler_errors >= (count + deaf) as u64 {
-            all = Some(connected.elapsed());
+            all = Some(Instant::now());
         }
         thread::sleep(Duration::from_millis(5));
     }
+    let waits = trickling.iter().filter_map(|slow| Some(slow.answered?.saturating_duration_since(slow.began)));
+    let last = trickling.iter().filter_map(|slow| slow.answered).max().unwrap_or(connected);
     Ok(Cut {
-        trickling: trickling.iter().filter_map(|slow| slow.cut).collect(),
-        all: all.unwrap_or(Duration::MAX),
+        first_answers: waits.max().unwrap_or(Duration::MAX),
+        all: all.map_or(Duration::MAX, |all| all.saturating_duration_since(last)),
         errors: server.state()?.handler_errors,
+        trickling: trickling.iter().filter_map(|slow| slow.fate).collect(),
     })
 }
 
-/// Sends another byte if it is time, reads what comes back, and says whether the connection has ended.
-fn trickles(mut stream: &std::net::TcpStream, now: bool) -> bool {
+enum Seen {
+    Nothing,
+    Answer,
+    End,
+}
+
+/// Sends another byte if it is time, and reads what comes back.
+fn trickle(mut stream: &TcpStream, now: bool) -> Seen {
     if now && stream.write(b"x").is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
-        return true;
+        return Seen::End;
     }
     match stream.read(&mut [0; 64]) {
-        Ok(length) => length == 0,
-        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        Ok(0) => Seen::End,
+        Ok(_) => Seen::Answer,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Seen::Nothing,
+        Err(_) => Seen::End,
     }
 }
