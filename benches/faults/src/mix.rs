@@ -12,7 +12,7 @@ use crate::process::Server;
 use crate::server::Settings;
 
 /// How long a server of the mix lets a client say nothing, and how long a request may last.
-const READ_TIMEOUT: Duration = Duration::from_secs(3);
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Slow clients of a server: those that trickle, and those that do not read.

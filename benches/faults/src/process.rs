@@ -19,7 +19,7 @@ use crate::server::{Kind, Resource, Settings, State, Stopped};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What must be over within a second of the last connection, with slack for a busy machine.
-const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(5);
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(10);
 
 /// A server in a process of its own, ended and reaped when dropped.
 pub struct Server {

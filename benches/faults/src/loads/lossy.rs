@@ -40,8 +40,8 @@ pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
     })?;
     let share = 100.0 * whole.answered as f64 / (whole.answered + whole.timed_out).max(1) as f64;
     let asked = whole.answered + whole.timed_out;
-    // 1 − 0.51⁴ = 93.2 % are to be expected, of many.
-    let least = scale.pick(90.0, 80.0);
+    // 1 − 0.51⁴ = 93.2 % are to be expected, of many, and of those that are asked while the machine stands still none.
+    let least = scale.pick(90.0, 60.0);
     row.check(format!("≥ {least} % of {asked} answered"), format!("{share:.1} %"), share >= least);
     row.none("wrong answer", whole.wrong);
     row.none("other error", whole.failed);

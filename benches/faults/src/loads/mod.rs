@@ -68,7 +68,7 @@ impl Scale {
     /// A limit on a time: as it is in a full run, and with so much slack in a quick one that only what hangs, or waits for what it should not
     /// wait for, exceeds it.
     fn time(&self, limit: Duration) -> Duration {
-        self.pick(limit, (10 * limit).max(Duration::from_secs(3)))
+        self.pick(limit, (10 * limit).max(Duration::from_secs(5)))
     }
 
     fn seconds(&self, full: f64, quick: f64) -> Duration {
