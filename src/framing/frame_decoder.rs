@@ -90,17 +90,22 @@ struct Frames {
 }
 
 impl Frames {
+    /// What the frame's prefix announces; `None` while that is incomplete.
+    fn payload(&self, kept: &[u8], new: &[u8]) -> Result<Option<usize>, FramingError> {
+        let Some(length) = self.prefix.read(kept.iter().chain(new)) else {
+            return Ok(None);
+        };
+        match usize::try_from(length) {
+            Ok(payload) if payload <= self.limit => Ok(Some(payload)),
+            _ => Err(FramingError::FrameTooLong { length, limit: self.limit }),
+        }
+    }
+
     /// The bytes of the whole frame, as far as these, the first ones of it, tell: those of the prefix while it is
     /// incomplete.
     fn whole(&self, kept: &[u8], new: &[u8]) -> Result<usize, FramingError> {
-        let width = self.prefix.width();
-        let Some(length) = self.prefix.read(kept.iter().chain(new)) else {
-            return Ok(width);
-        };
-        match usize::try_from(length) {
-            Ok(payload) if payload <= self.limit => Ok(width.saturating_add(payload)),
-            _ => Err(FramingError::FrameTooLong { length, limit: self.limit }),
-        }
+        let payload = self.payload(kept, new)?;
+        Ok(self.prefix.width().saturating_add(payload.unwrap_or_default()))
     }
 }
 
@@ -116,7 +121,12 @@ impl Rule for Frames {
     }
 
     fn end(&self, kept: &[u8]) -> Result<(), FramingError> {
-        let missing = self.whole(kept, &[])?.saturating_sub(kept.len());
+        let width = self.prefix.width();
+        // Not the whole frame less what is kept: without a limit, the whole may be more than a `usize` can say.
+        let missing = match self.payload(kept, &[])? {
+            Some(payload) => payload.saturating_sub(kept.len().saturating_sub(width)),
+            None => width.saturating_sub(kept.len()),
+        };
         Err(FramingError::Incomplete { received: kept.len(), missing })
     }
 }
@@ -203,6 +213,14 @@ mod tests {
             assert_eq!(frames.decode(&mut &*data), Ok(None));
             assert_eq!(frames.finish(), Err(FramingError::Incomplete { received, missing }));
         }
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn what_is_missing_is_exact_at_the_longest_length_too() {
+        let mut unlimited = FrameDecoder::new(LengthPrefix::U64_BE).max_frame(usize::MAX);
+        assert_eq!(unlimited.decode(&mut &[0xff; 9][..]), Ok(None));
+        assert_eq!(unlimited.finish(), Err(FramingError::Incomplete { received: 9, missing: usize::MAX - 1 }));
     }
 
     #[test]
