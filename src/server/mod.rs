@@ -26,6 +26,8 @@ mod acceptor;
 mod builder;
 mod compose;
 mod crew;
+#[cfg(test)]
+mod crew_tests;
 mod dispatch;
 mod failure;
 mod farewell;
