@@ -55,6 +55,12 @@ fn a_job_that_somebody_else_can_take_is_not_given_back() {
     assert_eq!(crew.next(Some(()), LONG), Some(2));
     assert_eq!(crew.give_back(), None);
     assert!(crew.push(3), "nobody is idle");
+
+    // Two were to be started, and one job is left for the one that can be.
+    assert!(crew.push(4));
+    assert_eq!(crew.next(Some(()), LONG), Some(3));
+    assert_eq!(crew.give_back(), None);
+    assert_eq!(crew.next(NOTHING, LONG), Some(4));
 }
 
 #[test]

@@ -88,3 +88,41 @@ impl fmt::Debug for RequestId {
 pub(super) fn no_random(source: std::io::Error) -> Error {
     Error::System { operation: "get random bytes from the operating system".to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES: [u8; RequestId::LEN] = [0, 1, 2, 0x7f, 0x80, 0xab, 0xfe, 0xff];
+
+    #[test]
+    fn an_id_goes_before_a_payload_and_comes_off_again() {
+        let id = RequestId::from(BYTES);
+        assert_eq!(id.to_bytes(), BYTES);
+        for payload in [&b""[..], b"x", b"12345678"] {
+            let datagram = id.prefix(payload);
+            assert_eq!(datagram, [&BYTES, payload].concat());
+            assert_eq!(RequestId::split(&datagram), Some((id, payload)));
+        }
+        assert_eq!(RequestId::split(&BYTES[1..]), None);
+        assert_eq!(RequestId::split(b""), None);
+    }
+
+    #[test]
+    fn it_is_shown_as_sixteen_digits() {
+        let id = RequestId::from(BYTES);
+        assert_eq!(id.to_string(), "0001027f80abfeff");
+        assert_eq!(format!("{id:?}"), "RequestId(0001027f80abfeff)");
+    }
+
+    #[test]
+    fn random_ones_differ() {
+        assert_ne!(RequestId::random().unwrap(), RequestId::random().unwrap());
+    }
+
+    #[test]
+    fn a_system_without_random_bytes_says_what_it_was_asked_for() {
+        let error = no_random(std::io::ErrorKind::Unsupported.into());
+        assert!(matches!(error, Error::System { .. }) && error.to_string().contains("random bytes"), "{error}");
+    }
+}
