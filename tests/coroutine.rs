@@ -12,10 +12,15 @@ use std::time::{Duration, Instant};
 
 use common::coroutines::{ask, assert_goes_on, builder, connect, lines, serve, serve_as};
 use common::{eventually, receive, run};
-use socketserver::coroutine::{sleep, Coroutines};
+use socketserver::coroutine::{sleep, CoroutineTcpServer, Coroutines};
+use socketserver::reactor::Reactor;
 use socketserver::server::Builder;
 use socketserver::tcp::TcpListener;
-use socketserver::{handler_fn, Connection, Error, Handler, HandlerResult, Stage};
+#[cfg(unix)]
+use socketserver::CoroutineUnixServer;
+use socketserver::{
+    handler_fn, Connection, Error, Handler, HandlerResult, Protocol, ReactorTcpServer, Stage, Transport,
+};
 
 #[test]
 fn a_thousand_clients_wait_side_by_side_on_one_thread() {
@@ -34,6 +39,69 @@ fn a_thousand_clients_wait_side_by_side_on_one_thread() {
         let stats = serving.handle().stats();
         assert_eq!((stats.accepted, stats.handler_errors, stats.panics), (1000, 0, 0));
         assert!(serving.stop().unwrap().is_clean());
+    });
+}
+
+#[test]
+fn a_listener_of_stds_is_served_as_one_of_our_own() {
+    run(|| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = CoroutineTcpServer::from_listener(listener, handler_fn(lines)).unwrap();
+        assert_eq!(server.local_addr(), address);
+        assert!(format!("{server:?}").contains(&address.to_string()));
+        let serving = server.spawn().unwrap();
+        assert_goes_on(&serving);
+        assert!(serving.stop().unwrap().is_clean());
+    });
+}
+
+#[test]
+#[cfg(unix)]
+fn a_unix_listener_of_stds_is_served_too() {
+    run(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let server = CoroutineUnixServer::from_listener(listener, handler_fn(lines)).unwrap();
+        let serving = server.spawn().unwrap();
+        let mut client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        client.write_all(b"hello\n").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "hello\n");
+        serving.stop().unwrap();
+        assert!(path.exists(), "the path is whoever's bound it");
+    });
+}
+
+/// Beside callbacks, on one thread.
+#[test]
+fn a_reactor_has_coroutines_beside_callbacks() {
+    #[derive(Clone)]
+    struct Shout;
+    impl Protocol for Shout {
+        fn data_received(&mut self, transport: &mut Transport, data: &[u8]) {
+            transport.write(&data.to_ascii_uppercase());
+        }
+    }
+    run(|| {
+        let coroutines = CoroutineTcpServer::bind("127.0.0.1:0", handler_fn(lines)).unwrap();
+        let callbacks = ReactorTcpServer::bind("127.0.0.1:0", Shout).unwrap();
+        let addresses = [coroutines.local_addr(), callbacks.local_addr()];
+        let mut reactor = Reactor::new();
+        reactor.add(coroutines);
+        reactor.add(callbacks);
+        let running = reactor.spawn().unwrap();
+        let mut clients = addresses.map(|address| TcpStream::connect(address).unwrap());
+        for answers in [[b"one\n", b"ONE\n"], [b"two\n", b"TWO\n"]] {
+            for (client, answer) in clients.iter_mut().zip(answers) {
+                assert_eq!(ask(client, &answers[0][..], 4), answer);
+            }
+        }
+        drop(clients);
+        assert!(running.stop().unwrap().is_clean());
     });
 }
 

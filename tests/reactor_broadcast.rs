@@ -16,6 +16,7 @@ use socket2::Socket;
 every_reactor! {
     a_broadcast_reaches_everybody
     a_broadcast_reaches_those_that_the_filter_picks
+    what_somebody_says_reaches_all_the_others
     broadcasts_from_threads_and_callbacks_come_once_and_in_order
     a_peer_that_never_reads_holds_up_nobody
     a_filter_that_panics_leaves_out_that_connection
@@ -86,6 +87,29 @@ fn a_broadcast_reaches_those_that_the_filter_picks<K: ReactorKind>() {
         client.read_exact(&mut [0; 8]).unwrap();
     }
     for speaker in 0..6 {
+        clients[speaker].write_all(b"x").unwrap();
+        for (number, client) in clients.iter_mut().enumerate() {
+            let expected = if number == speaker { b'!' } else { b'x' };
+            assert_eq!(read_byte(client), Some(expected));
+        }
+    }
+    drop(clients);
+    served.stop();
+}
+
+fn what_somebody_says_reaches_all_the_others<K: ReactorKind>() {
+    let (served, _told) = K::probe(|told, transport| match told {
+        Told::Made => {
+            transport.write(b"+");
+        }
+        Told::Data(data) => {
+            transport.broadcaster().broadcast_except(transport.id(), data).unwrap();
+            transport.write(b"!");
+        }
+        _ => {}
+    });
+    let mut clients: Vec<Socket> = (0..4).map(|_| joined(&served.place)).collect();
+    for speaker in 0..4 {
         clients[speaker].write_all(b"x").unwrap();
         for (number, client) in clients.iter_mut().enumerate() {
             let expected = if number == speaker { b'!' } else { b'x' };

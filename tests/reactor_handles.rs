@@ -22,6 +22,7 @@ every_reactor! {
     threads_write_in_order_and_in_one_piece
     a_close_comes_after_what_was_written
     an_abort_comes_at_once
+    another_thread_pauses_and_resumes_the_reading
     more_than_the_hard_limit_is_not_taken
     a_handle_knows_when_the_connection_is_over
     a_kept_handle_keeps_no_descriptor
@@ -127,6 +128,24 @@ fn an_abort_comes_at_once<K: ReactorKind>() {
     assert_eq!(until_lost(&told), [Told::Made, Told::Lost(None)]);
     served.idle();
     assert_eq!(handle.write(b"x").unwrap_err().kind(), io::ErrorKind::NotConnected);
+    served.stop();
+}
+
+fn another_thread_pauses_and_resumes_the_reading<K: ReactorKind>() {
+    let (served, mut client, handle, told) = handled_one::<K>();
+    assert_eq!(receive(&told), Told::Made);
+    handle.pause_reading().unwrap();
+    // Commands are carried out in their order, so that what the client sends after this has come finds the reading paused.
+    handle.write(b"paused").unwrap();
+    client.read_exact(&mut [0; 6]).unwrap();
+    client.write_all(b"x").unwrap();
+    assert!(told.recv_timeout(Duration::from_millis(50)).is_err(), "delivered during the pause");
+    handle.resume_reading().unwrap();
+    assert_eq!(receive(&told), Told::Data(b"x".to_vec()));
+    drop(client);
+    until_lost(&told);
+    assert_eq!(handle.pause_reading().unwrap_err().kind(), io::ErrorKind::NotConnected);
+    assert_eq!(handle.resume_reading().unwrap_err().kind(), io::ErrorKind::NotConnected);
     served.stop();
 }
 
