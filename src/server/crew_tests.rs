@@ -85,6 +85,28 @@ fn what_is_queued_at_a_stop_is_done_and_then_threads_end() {
     assert!(started.elapsed() < PROMPT);
 }
 
+/// Or the wake-up that is sent to nobody would stand for the one that somebody waits for.
+#[test]
+fn a_wait_that_is_over_is_none_that_can_be_woken() {
+    let crew = Arc::new(Crew::new());
+    assert!(crew.push(1));
+    assert_eq!(crew.next(NOTHING, LONG), Some(1));
+    assert_eq!(crew.next(Some(()), Duration::from_millis(1)), None);
+    // A thread is to be started, and another that is done takes its job; so the next job is one for the first, which does not wait yet.
+    assert!(crew.push(2));
+    assert_eq!(crew.next(Some(()), LONG), Some(2));
+    assert!(!crew.push(3));
+    assert_eq!(crew.next(NOTHING, LONG), Some(3));
+
+    let (said, heard) = channel();
+    let waiting = Arc::clone(&crew);
+    thread::spawn(move || said.send(waiting.next(Some(()), LONG)));
+    // Until it waits, most likely; what is asserted holds either way.
+    thread::sleep(Duration::from_millis(20));
+    queue(&crew, &4);
+    assert_eq!(heard.recv_timeout(PROMPT), Ok(Some(4)));
+}
+
 /// Each job waits for the other, so that one thread alone does neither. In most rounds both threads wait when the first comes, and the one that
 /// is woken has to wake the other.
 #[test]

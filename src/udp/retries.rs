@@ -98,6 +98,7 @@ mod tests {
     #[test]
     fn no_pause_is_too_long_for_the_clock() {
         assert_eq!(pauses(Duration::MAX, &[255; 10]).len(), 10);
+        assert_eq!(jittered(Duration::MAX, 128), Duration::from_secs(31_536_000), "a year");
         assert_eq!(pauses(Duration::from_nanos(1), &[0; 2]), [Duration::ZERO, Duration::from_nanos(1)]);
     }
 }
