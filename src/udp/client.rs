@@ -98,6 +98,17 @@ struct Arrival<'a> {
     is_cut: bool,
 }
 
+/// What a failed receive says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// Nobody is bound to the peer's port.
+    Refusal,
+    /// A router could not pass the request on in one piece. The system sends the next one in several.
+    TooLong,
+    /// It will not be better the next time.
+    Other,
+}
+
 impl UdpClient {
     /// A client of the peer at `address`, with the default settings: 5 s for a request, in which it is sent up to four times.
     ///
@@ -335,10 +346,11 @@ impl UdpClient {
                         return Ok(length);
                     }
                 }
-                Err(error) if sys::is_refusal(&error) => self.refused(error, &mut hint)?,
-                // A router could not pass the request on in one piece. The system sends the next one in several.
-                Err(error) if sys::is_message_size(&error) => {}
-                Err(source) => return Err(Error::system(format!("receive from {}", self.peer), source)),
+                Err(source) => match Trouble::of(&source) {
+                    Trouble::Refusal => self.refused(source, &mut hint)?,
+                    Trouble::TooLong => {}
+                    Trouble::Other => return Err(Error::system(format!("receive from {}", self.peer), source)),
+                },
             }
             if over {
                 self.stats.timed_out += 1;
@@ -407,6 +419,18 @@ impl UdpClient {
     }
 }
 
+impl Trouble {
+    fn of(error: &io::Error) -> Trouble {
+        if sys::is_refusal(error) {
+            Trouble::Refusal
+        } else if sys::is_message_size(error) {
+            Trouble::TooLong
+        } else {
+            Trouble::Other
+        }
+    }
+}
+
 impl fmt::Debug for UdpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UdpClient")
@@ -415,5 +439,24 @@ impl fmt::Debug for UdpClient {
             .field("settings", &self.settings)
             .field("stats", &self.stats)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which no test over a network brings about.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_receive_that_fails_ends_the_request_or_does_not() {
+        for (code, expected) in [
+            (111, Trouble::Refusal), // ECONNREFUSED
+            (90, Trouble::TooLong),  // EMSGSIZE
+            (9, Trouble::Other),     // EBADF
+            (12, Trouble::Other),    // ENOMEM
+        ] {
+            assert_eq!(Trouble::of(&io::Error::from_raw_os_error(code)), expected, "errno {code}");
+        }
     }
 }
