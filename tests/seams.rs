@@ -260,6 +260,36 @@ impl Dispatch for OneThread {
 
 type OneThreadTcpServer = Server<tcp::TcpListener, OneThread>;
 
+/// Counts what another serves.
+#[derive(Debug, Default)]
+struct Counting(Sequential, Arc<Mutex<usize>>);
+
+impl Dispatch for Counting {
+    fn dispatch(&self, job: Job) -> Result<(), Refused> {
+        *self.1.lock().unwrap() += 1;
+        self.0.dispatch(job)
+    }
+
+    fn runs_inline(&self) -> bool {
+        self.0.runs_inline()
+    }
+}
+
+#[test]
+fn a_strategy_may_leave_the_serving_to_another() {
+    let _watchdog = watchdog();
+    assert!(Sequential::default().runs_inline());
+    let strategy = Counting::default();
+    let count = Arc::clone(&strategy.1);
+    let builder = Server::<tcp::TcpListener, Counting>::builder().dispatch(strategy);
+    let running = builder.bind("127.0.0.1:0", echo()).unwrap().spawn().unwrap();
+    for served in 1..4 {
+        assert_eq!(call(running.local_addr(), "x"), "x");
+        assert_eq!(*count.lock().unwrap(), served);
+    }
+    assert!(running.stop().unwrap().is_clean());
+}
+
 #[test]
 fn a_strategy_of_ones_own_serves_and_refuses() {
     let _watchdog = watchdog();

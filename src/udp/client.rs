@@ -98,9 +98,11 @@ struct Arrival<'a> {
     is_cut: bool,
 }
 
-/// What a failed receive says.
+/// What a failed send or receive says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
+    /// It was interrupted, or there is no room in the system's buffer.
+    Passing,
     /// Nobody is bound to the peer's port.
     Refusal,
     /// A router could not pass the request on in one piece. The system sends the next one in several.
@@ -349,7 +351,9 @@ impl UdpClient {
                 Err(source) => match Trouble::of(&source) {
                     Trouble::Refusal => self.refused(source, &mut hint)?,
                     Trouble::TooLong => {}
-                    Trouble::Other => return Err(Error::system(format!("receive from {}", self.peer), source)),
+                    Trouble::Passing | Trouble::Other => {
+                        return Err(Error::system(format!("receive from {}", self.peer), source));
+                    }
                 },
             }
             if over {
@@ -383,11 +387,10 @@ impl UdpClient {
                     self.stats.sent += 1;
                     return Ok(());
                 }
-                Err(error) => match error.kind() {
-                    // Interrupted, or no room in the system's buffer.
-                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {}
+                Err(error) => match Trouble::of(&error) {
+                    Trouble::Passing => {}
                     // Told of an earlier datagram, once for each, and in place of sending this one.
-                    _ if sys::is_refusal(&error) && refusals <= MAX_RETRIES => {
+                    Trouble::Refusal if refusals <= MAX_RETRIES => {
                         refusals += 1;
                         self.refused(error, hint)?;
                     }
@@ -421,12 +424,11 @@ impl UdpClient {
 
 impl Trouble {
     fn of(error: &io::Error) -> Trouble {
-        if sys::is_refusal(error) {
-            Trouble::Refusal
-        } else if sys::is_message_size(error) {
-            Trouble::TooLong
-        } else {
-            Trouble::Other
+        match error.kind() {
+            io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Trouble::Passing,
+            _ if sys::is_refusal(error) => Trouble::Refusal,
+            _ if sys::is_message_size(error) => Trouble::TooLong,
+            _ => Trouble::Other,
         }
     }
 }
@@ -449,8 +451,11 @@ mod tests {
     /// Which no test over a network brings about.
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_receive_that_fails_ends_the_request_or_does_not() {
+    fn what_fails_ends_the_request_or_does_not() {
         for (code, expected) in [
+            (4, Trouble::Passing),   // EINTR
+            (11, Trouble::Passing),  // EAGAIN
+            (110, Trouble::Passing), // ETIMEDOUT
             (111, Trouble::Refusal), // ECONNREFUSED
             (90, Trouble::TooLong),  // EMSGSIZE
             (9, Trouble::Other),     // EBADF
