@@ -228,6 +228,18 @@ fn a_client_can_be_handed_to_another_thread() {
     assert_eq!(answer.unwrap(), b"?");
 }
 
+#[test]
+fn what_is_not_sent_in_time_counts_as_timed_out_once() {
+    let _watchdog = watchdog();
+    let (_peer, address) = peer();
+    let mut client = UdpClient::connect(address).unwrap();
+    client.set_timeout(Duration::from_nanos(1)).unwrap();
+    for (count, result) in [(1, client.request(b"x").map(drop)), (2, client.send(b"x"))] {
+        assert!(matches!(result, Err(Error::Timeout { .. })), "{count}: {result:?}");
+    }
+    assert_eq!((client.stats().timed_out, client.stats().sent), (2, 0));
+}
+
 /// Where `interruptions_extend_nothing` finds its child.
 const CHILD: &str = "SOCKETSERVER_UDP_CLIENT_CHILD";
 

@@ -282,3 +282,60 @@ fn contained(what: &str, code: impl FnOnce()) {
 pub(crate) fn spawn_error(what: &str, source: io::Error) -> crate::Error {
     crate::Error::System { operation: format!("start a thread for {what}"), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// What a busy machine takes at most for what should be at once.
+    const PROMPT: Duration = Duration::from_secs(20);
+
+    fn control() -> Arc<Control> {
+        Arc::new(Control::new(Address::Unnamed, 1, None, true))
+    }
+
+    #[derive(Default)]
+    struct Counts {
+        cuts: AtomicUsize,
+        forced: AtomicUsize,
+    }
+
+    impl Cut for Counts {
+        fn cut(&self) {
+            self.cuts.fetch_add(1, Ordering::SeqCst);
+        }
+
+        fn force(&self) {
+            self.forced.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_request_that_takes_no_note_of_its_cut_is_forced() {
+        let control = control();
+        let request = Arc::new(Counts::default());
+        let target: Weak<dyn Cut> = Arc::<Counts>::downgrade(&request);
+        control.gate.admit(Some(target)).map_err(|_| "full").unwrap();
+        control.gate.stop(Some(Instant::now()));
+        let report = control.drain();
+        assert_eq!((report.drained, report.abandoned, report.still_running), (0, 1, 1));
+        assert_eq!((request.cuts.load(Ordering::SeqCst), request.forced.load(Ordering::SeqCst)), (1, 1));
+        assert!(format!("{control:?}").contains("stopping: true"));
+    }
+
+    #[test]
+    fn whoever_waits_for_the_end_learns_of_the_report_and_of_the_return() {
+        let control = control();
+        control.gate.stop(None);
+        control.drain();
+        assert!(!control.wait_ended(Duration::ZERO).0, "its thread has not returned");
+        let returning = SaysServed::new(Arc::clone(&control));
+        let thread = std::thread::spawn(move || drop(returning));
+        let started = Instant::now();
+        let (served, report) = control.wait_ended(2 * PROMPT);
+        assert!(served && report.is_some() && started.elapsed() < PROMPT);
+        thread.join().unwrap();
+    }
+}
