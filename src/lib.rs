@@ -129,8 +129,8 @@
 //!
 //! # Features
 //! None is on by default, and none changes what the rest does.
-//! * `coroutine`: the module of that name, with `CoroutineTcpServer`. It brings `corosensei`, and the only `unsafe` of this crate, a few lines
-//!   in one module; without it, `unsafe` is forbidden.
+//! * `coroutine`: the module of that name, with `CoroutineTcpServer`. It brings `corosensei` and `nix`, and the only `unsafe` of this crate, a few
+//!   blocks in one module; without it, `unsafe` is forbidden.
 //! * `dns-lookup`: reverse look-ups in [`net`], and the host name on systems that keep it in no file.
 //! * `recvmmsg`: a UDP server may receive several datagrams by one system call (`receive_batch` of its builder). Linux.
 #![cfg_attr(not(feature = "coroutine"), forbid(unsafe_code))]

@@ -8,7 +8,7 @@
 //! ExecStart=/usr/local/bin/my-server 0.0.0.0:4711
 //! # More than the server's drain_timeout, or its last requests are killed.
 //! TimeoutStopSec=30
-//! # max_connections, 64 and what the handlers open. Without it the soft limit is 1,024, and that is the server's ceiling.
+//! # max_connections, 64 and what the handlers open. Without it the soft limit is 1,024, and 64 less than that the default ceiling.
 //! LimitNOFILE=12000
 //! # With threads: max_connections, 64 for clients that are turned away, up to 1,024 that send to slow peers, and a few.
 //! TasksMax=4000
@@ -109,7 +109,9 @@
 //! that long, and only then call [`shutdown`](crate::ServerHandle::shutdown), which refuses new clients at once.
 //!
 //! **Timeouts.** A balancer that keeps connections to the server open expects to close them itself: let [`read_timeout`](Builder::read_timeout) be longer than its
-//! idle timeout, or it will now and then send a request to a connection that the server is just closing.
+//! idle timeout, or it will now and then send a request to a connection that the server is just closing. A
+//! [`request_deadline`](Builder::request_deadline) is for the whole connection, however many questions and answers there are on it; for each
+//! of them, the handler has [`set_deadline`](crate::Connection::set_deadline).
 //!
 //! # Several processes on one port
 //! With [`reuse_port`](Builder::reuse_port) each process binds the same port, has a queue of its own, and the kernel spreads new connections over

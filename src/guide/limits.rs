@@ -1,12 +1,13 @@
-//! Every default, and the reason for it.
+//! Every limit, and the reason for its default.
 //!
-//! Python waits for ever and queues without limit unless told otherwise, and so do most servers that are written by hand. Here each wait has an end
-//! and each queue a bound; "for ever" has to be said, by `None`. What runs into a limit is an error that names it, or is counted
-//! ([`Stats`](crate::Stats)).
+//! Python waits for ever and queues without limit unless told otherwise, and so do most servers that are written by hand. Here a wait for a client has
+//! an end and each queue a bound; "for ever" has to be said, by `None`. (Two limits are none until you set them, because only you can know them:
+//! `request_deadline` and `max_per_address`.) What runs into a limit is an error that names it, or is counted ([`Stats`](crate::Stats)).
 //!
 //! | setting | default | why so much, and no more |
 //! |---|---|---|
-//! | [`max_connections`](Builder::max_connections) | 1,024 with threads | a thread takes 15 KiB at rest, and a system with a thousand runnable ones has other troubles. 8,000 at the most: a process with about 16,000 threads aborts as a whole, because the kernel lets it have 65,530 memory mappings, of which each takes four |
+//! | [`max_connections`](Builder::max_connections) | 1 on a sequential server | that is what it is |
+//! | | 1,024 with threads | a thread takes 15 KiB at rest, and a system with a thousand runnable ones has other troubles. 8,000 at the most: a process with about 16,000 threads aborts as a whole, because the kernel lets it have 65,530 memory mappings, of which each takes four |
 //! | | 10,000 on event loops and with coroutines | what descriptors and memory usually allow: half a KiB each, or ten with a coroutine's stack |
 //! | | or the descriptor limit less 64 | who accepts until there are no descriptors has none left for its files |
 //! | [`overload`](Builder::overload) | [`Overload::Wait`] | a client that waits is served late; one that is refused tries again at once |
@@ -23,6 +24,7 @@
 //! | [`drain_timeout`](Builder::drain_timeout) | 10 s | less than the 90 s of systemd and the 30 s of Kubernetes before they kill. `docker stop` waits for 10 s: set less there |
 //! | [`idle_thread_timeout`](Builder::idle_thread_timeout) | 10 s | a thread that is kept saves starting one, which costs more than a short request |
 //! | [`max_packet_size`](Builder::max_packet_size) | 65,535 bytes | all that a datagram over UDP can have. Its memory is used as far as datagrams fill it |
+//! | [`answer_limit`](Builder::answer_limit) | none | an answer may be longer than the question. Where strangers can ask, set it: their addresses may be forged |
 //! | [`queue`](Builder::queue) | 1,024 datagrams over UDP | a burst; more would be answered too late to be of use. On a Unix socket none, because there the sender waits |
 //! | [`reply_timeout`](Builder::reply_timeout) | 1 ms over UDP, 100 ms on Unix sockets | an answer that finds no room must not hold up a server that does one thing at a time |
 //! | the stack of a coroutine | 256 KiB | of which what is touched becomes memory, mostly two pages |

@@ -8,9 +8,11 @@
 //! # 2. Accepted, when there is a place
 //! There are [`max_connections`](Builder::max_connections) places, exactly. With [`Overload::Wait`], the default, nobody is accepted
 //! while all are taken: who comes waits in the queue, and the client's own timeout is the limit. With [`Overload::Reject`] the client is
-//! accepted, gets the farewell, and is closed; up to 64 threads do so side by side, so that one that is slow to listen holds up nobody.
+//! accepted, gets the farewell, and is closed; up to 64 threads do so side by side, so that one that is slow to listen holds up nobody, and beyond
+//! those clients are closed at once. A server that serves one at a time always waits.
 //!
-//! A failing accept never ends the server. What concerns one client is passed over (it reset its connection, a firewall forbade it); a shortage,
+//! A failing accept does not end the server, unless the listening socket itself has become unusable
+//! ([`Error::Accept`](crate::Error::Accept)). What concerns one client is passed over (it reset its connection, a firewall forbade it); a shortage,
 //! of descriptors, memory or threads, has the server back off for 5 to 100 ms, and try again as soon as one of its own connections has
 //! closed. It is counted ([`Stats`](crate::Stats)), and said in the log once a second at the most.
 //!
@@ -22,9 +24,9 @@
 //! | `CoroutineTcpServer` | a coroutine on the loop with the fewest connections | it waits |
 //! | [`ReactorTcpServer`](crate::ReactorTcpServer) | the loop with the fewest connections | the callback returns |
 //!
-//! There, and so without holding up others:
+//! There, on a thread of its own without holding up others, and on a loop quickly:
 //! 1. the listener's [preparation](crate::server::Prepare), where a listener of your own has one: a TLS handshake, a PROXY header. It has 10 s
-//!    ([`prepare_timeout`](Builder::prepare_timeout));
+//!    ([`prepare_timeout`](Builder::prepare_timeout)). Event loops and coroutines have none;
 //! 2. [`verify_request`](Builder::verify_request): `false`, and the client is turned away;
 //! 3. the places of its address, where [`max_per_address`](Builder::max_per_address) limits them.
 //!
@@ -47,9 +49,9 @@
 //!
 //! # Datagrams
 //! A datagram is received in one piece, or dropped and counted where it is longer than [`max_packet_size`](Builder::max_packet_size). Before
-//! threads it waits in a [`queue`](Builder::queue). Nothing is answered unless the handler says so by [`Datagram::reply`](crate::Datagram::reply);
-//! [`answer_limit`](Builder::answer_limit) bounds how much longer than the question an answer may be, because the
-//! sender's address may be forged.
+//! threads it waits in a [`queue`](Builder::queue). Nothing is answered unless the handler says so by [`Datagram::reply`](crate::Datagram::reply), or
+//! [`Overload::Reject`] has words for those who find no place; [`answer_limit`](Builder::answer_limit), which is off unless set, bounds how much
+//! longer than the question an answer may be, because the sender's address may be forged.
 
 #[allow(unused_imports)] // for the documentation
 use crate::{server::Builder, Handler, Overload};

@@ -1,17 +1,23 @@
 //! What a stop does.
 //!
 //! [`ServerHandle::shutdown`] and [`shutdown_within`](ServerHandle::shutdown_within) may come from anywhere: a signal handler's thread, a handler, another
-//! server; before the start, during it, twice. They never wait. They take effect within 10 ms: the serving thread is woken, it does not poll.
+//! server; before the start, during it, twice. They never wait. They take effect within 10 ms, because the serving thread is woken and does not poll; or,
+//! where a callback or a hook keeps that thread, within 50 ms, when the listening socket is closed over its head.
 //!
 //! # The order
-//! 1. Connections that are in the kernel's queue already are taken, once, as far as there are places. They came before the stop.
+//! 1. Connections that are in the kernel's queue already are taken, once, as far as there are places: they came before the stop. (Not where the serving
+//!    thread is kept, as above.)
 //! 2. The listening socket is closed: new clients are refused at once, and the port is free for a successor. The path of a Unix socket is unlinked, if it
 //!    is still the server's own.
 //! 3. Requests under way have the [`drain_timeout`](Builder::drain_timeout). A handler may look at [`ServerHandle::is_shutting_down`]; a protocol is
-//!    told by [`shutting_down`](Protocol::shutting_down), and connections of protocols that are idle are closed at once.
+//!    told by [`shutting_down`](Protocol::shutting_down), which closes a connection that is idle unless you write it anew.
 //! 4. What is left then is cut: its sockets are shut down under it, and its reads and writes fail with [`Error::Cut`], never with a clean end
 //!    of file: half an upload must not look like a whole one.
 //! 5. [`serve_forever`](crate::Server::serve_forever) returns a [`ShutdownReport`].
+//!
+//! With [`block_on_close(false)`](Builder::block_on_close) it returns after the second, and what is under way is left to itself. Datagrams have no sockets of
+//! their own: they share the server's, which is closed when the last of them has ended, and what the fourth step does to them is that
+//! [`reply`](crate::Datagram::reply) fails.
 //!
 //! # What becomes of a request
 //! | which, at the drain deadline | is | in the report |
@@ -21,6 +27,7 @@
 //! | waits on a coroutine, in `sleep`, `unblock`, `tcp::connect` or a request over UDP | the same | `abandoned` |
 //! | goes on waiting on a coroutine, and ignores all errors | unwound, as by a panic | `abandoned` |
 //! | computes, or waits for something else on a thread | left alone: nothing can end it but itself | `abandoned` and [`still_running`](ShutdownReport::still_running) |
+//! | computes on a loop, as a callback or on a coroutine | the same, and so are all others of its loop meanwhile | `abandoned` and `still_running` |
 //! | is a protocol's connection | closed with a reset; `connection_lost` says why | `abandoned` |
 //!
 //! ```

@@ -1,4 +1,4 @@
-//! What the eight kinds of server have in common, so that one test asks all of them: how each is made, where its clients find it, what
+//! What the ten kinds of server (eight without the feature `coroutine`) have in common, so that one test asks all of them: how each is made, where its clients find it, what
 //! its handlers can do with a request.
 //!
 //! A test over all of them is a function `fn name<K: Kind>()`, listed in [`every_kind!`]. A further kind of server is one line there
