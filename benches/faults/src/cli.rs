@@ -6,6 +6,7 @@ use lexopt::Parser;
 
 use crate::loads::{self, Load};
 use crate::server::{Kind, Settings};
+use crate::soak;
 
 /// What the command line asks for. `Serve` and `Stops` are the hidden commands with which the program runs itself.
 pub enum Command {
@@ -55,7 +56,7 @@ pub fn help() -> String {
          \x20 --only LOAD      run this row alone; may be repeated\n\
          \x20 --server KIND    load this kind of server alone; may be repeated\n\
          \x20 --quick          smaller and shorter loads, and times with slack for a busy machine\n\
-         \x20 --minutes M      how long the soak lasts (default: 10)\n\
+         \x20 --minutes M      how long the soak lasts (default: 10; five times --every at least)\n\
          \x20 --every SECONDS  from one fault of the soak to the next (default: 30)\n\
          \x20 --seed N         the dice of the mixed loads (default: 1)\n\
          \x20 --list           show the catalogue without running the tests\n\
@@ -112,6 +113,13 @@ fn soak(mut parser: Parser) -> Result<Command, lexopt::Error> {
             Long("json") => options.json = Some(parser.value()?.into()),
             other => return Err(other.unexpected()),
         }
+    }
+    let least = soak::least(options.every);
+    if options.length < least {
+        let (minutes, every) = (least.as_secs_f64() / 60.0, options.every.as_secs_f64());
+        let words =
+            format!("a soak with a fault every {every} s lasts {minutes:.2} minutes at least, or some never come");
+        return Err(words.into());
     }
     Ok(Command::Soak(options))
 }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -5,9 +6,10 @@ use std::time::Duration;
 use anyhow::{bail, Context};
 use nix::time::{clock_getcpuclockid, ClockId};
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 
 /// What a server must give back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Footprint {
     pub descriptors: usize,
     pub threads: usize,
@@ -20,6 +22,17 @@ impl Footprint {
             Ok(fs::read_dir(&path).with_context(|| format!("reading {path} (has the server ended?)"))?.count())
         };
         Ok(Footprint { descriptors: entries("fd")?, threads: entries("task")? })
+    }
+
+    /// Whether there is no more of anything than at the start. There may be less: a thread that was about to end is in what was counted then.
+    pub fn is_within(self, start: Footprint) -> bool {
+        self.descriptors <= start.descriptors && self.threads <= start.threads
+    }
+}
+
+impl fmt::Display for Footprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} descriptors, {} threads", self.descriptors, self.threads)
     }
 }
 

@@ -2,7 +2,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
-use anyhow::{ensure, Context};
+use anyhow::Context;
 use nix::sched::{unshare, CloneFlags};
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 
@@ -24,8 +24,6 @@ pub struct Place {
 pub fn enter() -> anyhow::Result<Place> {
     let (words, own) = match leave_the_machines() {
         Ok(()) => {
-            let done = Command::new("ip").args(["link", "set", "lo", "up"]).status().context("ip link set lo up")?;
-            ensure!(done.success(), "the loopback device of a network of its own cannot be set up");
             // Where it cannot be written, there are fewer ports, which is enough for all but the longest loads.
             let _ = fs::write("/proc/sys/net/ipv4/ip_local_port_range", PORTS);
             ("a network namespace of its own".to_owned(), true)
@@ -40,14 +38,22 @@ pub fn enter() -> anyhow::Result<Place> {
 }
 
 fn leave_the_machines() -> Result<(), String> {
-    // Looked for first, because a network whose loopback is down is worse than none, and there is no way back.
-    let found = Command::new("ip").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !found.is_ok_and(|status| status.success()) {
-        return Err("there is no ip(8) to set one of its own up with".to_owned());
+    // Tried in a child first, because a network whose loopback is down is worse than none, and there is no way back. Not with a user namespace:
+    // nobody's id is mapped into a new one, and a program that such a process runs has none of its capabilities.
+    set_up(Command::new("unshare").args(["--net", "ip"]))?;
+    unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("a namespace is refused: {error}"))?;
+    set_up(&mut Command::new("ip"))
+}
+
+/// Has ip(8) set the loopback device up.
+fn set_up(ip: &mut Command) -> Result<(), String> {
+    let ip = ip.args(["link", "set", "lo", "up"]).stdin(Stdio::null());
+    let output = ip.output().map_err(|error| format!("unshare(1) and ip(8) cannot be run: {error}"))?;
+    if output.status.success() {
+        return Ok(());
     }
-    unshare(CloneFlags::CLONE_NEWNET)
-        .or_else(|_| unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET))
-        .map_err(|error| format!("a namespace is refused: {error}"))
+    let words = String::from_utf8_lossy(&output.stderr);
+    Err(format!("no network of its own: {}", words.lines().next().unwrap_or("no reason is given").trim()))
 }
 
 /// Raises the soft limit to the hard one, and returns it.

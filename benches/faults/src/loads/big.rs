@@ -20,7 +20,7 @@ const BUFFERS: f64 = 320.0 * 1024.0;
 
 /// L7.
 pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
-    let (clients, mib) = scale.pick((100, 64), (10, 4));
+    let (clients, mib) = (scale.connections(100, 10) as u64, scale.pick(64, 4));
     row.done = format!("{clients} clients, {mib} MiB echoed to each at the same time");
     let server = Server::start(kind, &Settings::default())?;
     let (address, before, began) = (server.address(), server.resident()?, Instant::now());

@@ -14,9 +14,9 @@ const FREED: usize = 50;
 
 /// L6.
 pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
-    let limit = scale.pick(1000, 100);
+    let [limit, waiting] = scale.crowds([1000, 4000], [100, 400]);
     // Some less than the queue has room for, which is one client more or less than it says.
-    let waiting = scale.pick(4000, 400).min(scale.place.backlog.saturating_sub(20));
+    let waiting = waiting.min(scale.place.backlog.saturating_sub(20));
     row.done = format!("{} clients at a server with {limit} places", limit + waiting);
     let server = Server::start(kind, &Settings::with_max(limit))?;
     let mut clients = Vec::with_capacity(limit + waiting);

@@ -23,22 +23,101 @@ pub struct Load {
     pub name: &'static str,
     pub title: &'static str,
     servers: &'static [Kind],
+    turns: Turns,
     run: fn(&Scale, Kind, &mut Row) -> anyhow::Result<()>,
+}
+
+/// Which servers of a row are loaded at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turns {
+    /// Never two: what is seen of one would be another's.
+    OneByOne,
+    /// All in a quick run, which has no time to lose; one by one in a full run, where rates count.
+    TogetherWhenQuick,
+    /// All: the load is there to last.
+    Together,
 }
 
 /// L11 is the soak, a command of its own.
 pub const ALL: &[Load] = &[
-    Load { name: "L1", title: "very many idle connections", servers: Kind::LOOPS, run: idle::loops },
-    Load { name: "L2", title: "many idle connections, a thread each", servers: &[Kind::Threading], run: idle::threads },
-    Load { name: "L3", title: "clients that come, ask and go", servers: Kind::STREAMS, run: churn::closing },
-    Load { name: "L4", title: "the same, leaving with a reset", servers: Kind::STREAMS, run: churn::resetting },
-    Load { name: "L5", title: "slow clients beside honest ones", servers: Kind::STREAMS, run: slow::run },
-    Load { name: "L6", title: "more clients than places", servers: Kind::STREAMS, run: ceiling::run },
-    Load { name: "L7", title: "large echoes side by side", servers: Kind::STREAMS, run: big::run },
-    Load { name: "L8", title: "a flood of datagrams", servers: Kind::DATAGRAMS, run: udp::run },
-    Load { name: "L9", title: "UDP clients on a bad network", servers: &[Kind::UdpIdentified], run: lossy::run },
-    Load { name: "L10", title: "a mix of everything, for long", servers: Kind::STREAMS, run: soak_short::run },
-    Load { name: "L12", title: "started, loaded and stopped", servers: Kind::STREAMS, run: stop_storm::run },
+    Load {
+        name: "L1",
+        title: "very many idle connections",
+        servers: Kind::LOOPS,
+        turns: Turns::TogetherWhenQuick,
+        run: idle::loops,
+    },
+    Load {
+        name: "L2",
+        title: "many idle connections, a thread each",
+        servers: &[Kind::Threading],
+        turns: Turns::TogetherWhenQuick,
+        run: idle::threads,
+    },
+    Load {
+        name: "L3",
+        title: "clients that come, ask and go",
+        servers: Kind::STREAMS,
+        turns: Turns::TogetherWhenQuick,
+        run: churn::closing,
+    },
+    Load {
+        name: "L4",
+        title: "the same, leaving with a reset",
+        servers: Kind::STREAMS,
+        turns: Turns::TogetherWhenQuick,
+        run: churn::resetting,
+    },
+    Load {
+        name: "L5",
+        title: "slow clients beside honest ones",
+        servers: Kind::STREAMS,
+        turns: Turns::TogetherWhenQuick,
+        run: slow::run,
+    },
+    Load {
+        name: "L6",
+        title: "more clients than places",
+        servers: Kind::STREAMS,
+        turns: Turns::TogetherWhenQuick,
+        run: ceiling::run,
+    },
+    Load {
+        name: "L7",
+        title: "large echoes side by side",
+        servers: Kind::STREAMS,
+        turns: Turns::TogetherWhenQuick,
+        run: big::run,
+    },
+    Load {
+        name: "L8",
+        title: "a flood of datagrams",
+        servers: Kind::DATAGRAMS,
+        turns: Turns::TogetherWhenQuick,
+        run: udp::run,
+    },
+    Load {
+        name: "L9",
+        title: "UDP clients on a bad network",
+        servers: &[Kind::UdpIdentified],
+        turns: Turns::TogetherWhenQuick,
+        run: lossy::run,
+    },
+    Load {
+        name: "L10",
+        title: "a mix of everything, for long",
+        servers: Kind::STREAMS,
+        turns: Turns::Together,
+        run: soak_short::run,
+    },
+    // A port that one has just freed is any other's to take: it would be found open.
+    Load {
+        name: "L12",
+        title: "started, loaded and stopped",
+        servers: Kind::STREAMS,
+        turns: Turns::OneByOne,
+        run: stop_storm::run,
+    },
 ];
 
 pub fn named(name: &str) -> Result<&'static Load, String> {
@@ -53,7 +132,12 @@ pub struct Scale {
     quick: bool,
     seed: u64,
     place: Place,
+    /// How many servers are loaded at the same time.
+    at_once: usize,
 }
+
+/// Descriptors for all that is not a client: pipes to the servers, and what their state is read from.
+const KEPT_BACK: usize = 200;
 
 impl Scale {
     /// The first in a full run, the second in a quick one.
@@ -77,7 +161,25 @@ impl Scale {
 
     /// So many connections, or as many as the descriptors are for.
     fn connections(&self, full: usize, quick: usize) -> usize {
-        self.pick(full, quick).min(self.place.descriptors.saturating_sub(200))
+        let [count] = self.crowds([full], [quick]);
+        count
+    }
+
+    /// So many connections of each sort at once, or fewer of each if there are not descriptors for all: this process has the clients of all
+    /// servers that are loaded at the same time.
+    fn crowds<const N: usize>(&self, full: [usize; N], quick: [usize; N]) -> [usize; N] {
+        let wanted = self.pick(full, quick);
+        let room = self.place.descriptors.saturating_sub(KEPT_BACK) / self.at_once;
+        let all: usize = wanted.iter().sum();
+        if all <= room {
+            return wanted;
+        }
+        wanted.map(|count| (count * room / all).max(1))
+    }
+
+    /// Whether what the kernel counts for a whole network is this server's alone.
+    fn alone(&self) -> bool {
+        self.place.own && self.at_once == 1
     }
 }
 
@@ -88,7 +190,7 @@ pub fn run(options: &Bar) -> anyhow::Result<bool> {
     if cfg!(debug_assertions) && !options.quick {
         eprintln!("a debug build: the rates and times expected are those of a release build (--release)");
     }
-    let scale = Scale { quick: options.quick, seed: options.seed, place };
+    let mut scale = Scale { quick: options.quick, seed: options.seed, place, at_once: 1 };
     let mut rows = Vec::new();
     for load in &options.loads {
         rows.extend(scale.run(load, &options.servers));
@@ -100,26 +202,33 @@ pub fn run(options: &Bar) -> anyhow::Result<bool> {
 }
 
 impl Scale {
-    fn run(&self, load: &Load, only: &[Kind]) -> Vec<Row> {
-        let servers = load.servers.iter().copied().filter(|kind| only.is_empty() || only.contains(kind));
+    fn run(&mut self, load: &Load, only: &[Kind]) -> Vec<Row> {
+        let chosen = |kind: &Kind| only.is_empty() || only.contains(kind);
+        let servers: Vec<Kind> = load.servers.iter().copied().filter(chosen).collect();
+        let together = match load.turns {
+            Turns::OneByOne => false,
+            Turns::TogetherWhenQuick => self.quick,
+            Turns::Together => true,
+        };
+        self.at_once = if together { servers.len().max(1) } else { 1 };
+        let scale = &*self;
         let began = Instant::now();
         eprintln!("{:<4} {}…", load.name, load.title);
         let one = |kind: Kind| {
             let mut row = Row::new(load.name, kind, load.title);
-            if let Err(error) = (load.run)(self, kind, &mut row) {
+            if let Err(error) = (load.run)(scale, kind, &mut row) {
                 row.check("it can be run to its end", format!("{error:#}"), false);
             }
             row
         };
-        // Rates count in a full run, and the mix is there to last; a quick run has no time to lose.
-        let rows: Vec<Row> = if self.quick || load.name == "L10" {
+        let rows: Vec<Row> = if together {
             thread::scope(|scope| {
-                let running: Vec<_> = servers.map(|kind| scope.spawn(move || one(kind))).collect();
+                let running: Vec<_> = servers.into_iter().map(|kind| scope.spawn(move || one(kind))).collect();
                 let joined = running.into_iter().map(|thread| thread.join());
                 joined.map(|row| row.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
             })
         } else {
-            servers.map(one).collect()
+            servers.into_iter().map(one).collect()
         };
         for row in &rows {
             for check in row.checks.iter().filter(|check| check.pass == Some(false)) {

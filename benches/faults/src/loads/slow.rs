@@ -18,7 +18,7 @@ const LARGE_ANSWER: u32 = 16 << 20;
 
 /// L5.
 pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
-    let (trickling, deaf, honest) = scale.pick((2000, 500, 50), (100, 20, 10));
+    let [trickling, deaf, honest] = scale.crowds([2000, 500, 50], [100, 20, 10]);
     let (idle, deadline) = (scale.seconds(5.0, 1.5), scale.seconds(20.0, 2.0));
     let pause = scale.seconds(4.0, 0.5);
     row.done = format!("{trickling} that trickle, {deaf} that do not read, {honest} honest at 20 a second");
@@ -50,7 +50,8 @@ pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
         over.store(true, Ordering::SeqCst);
         let mut whole = Tally::new();
         let mut late = 0;
-        for (tally, stalled) in honest.into_iter().filter_map(|honest| honest.join().ok()) {
+        for honest in honest {
+            let (tally, stalled) = honest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             whole.add(tally);
             late += stalled;
         }
@@ -59,7 +60,11 @@ pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
     })?;
     row.equal("cut of those that trickle", cut.trickling.len(), trickling);
     let wanted = (trickling + deaf) as u64;
-    row.check(format!("ended in an error: {wanted}"), cut.errors, cut.errors == wanted || late > 0);
+    let expected = match late {
+        0 => format!("ended in an error: {wanted}"),
+        _ => format!("ended in an error: {wanted}, and at most {late} honest ones"),
+    };
+    row.check(expected, cut.errors, (wanted..=wanted + late).contains(&cut.errors));
     // With the short timeouts of a quick run, a machine that stands still for a second makes them what a server may cut.
     if scale.quick {
         row.tell("honest ones held up until a timeout", late);
@@ -104,23 +109,30 @@ fn talk(server: SocketAddr, number: u64, (idle, deadline): (Duration, Duration),
             }
         };
         let (connected, mut last) = (Instant::now(), Instant::now());
-        for _ in 0..5 {
-            let began = Instant::now();
-            let outcome = client.exchange(&message(64, count));
-            count += 1;
-            match outcome {
-                Err(_) if began - last >= idle.mul_f64(0.9) || connected.elapsed() >= deadline.mul_f64(0.9) => {
-                    late += 1;
-                    break;
+        let held_up = |last: Instant, now: Instant| {
+            now - last >= idle.mul_f64(0.9) || connected.elapsed() >= deadline.mul_f64(0.9)
+        };
+        'connection: {
+            for _ in 0..5 {
+                let began = Instant::now();
+                let outcome = client.exchange(&message(64, count));
+                count += 1;
+                match outcome {
+                    Err(_) if held_up(last, began) => {
+                        late += 1;
+                        break 'connection;
+                    }
+                    Err(error) => {
+                        tally.count(began, Err(error));
+                        break 'connection;
+                    }
+                    Ok(()) => tally.count(began, Ok(())),
                 }
-                Err(error) => {
-                    tally.count(began, Err(error));
-                    break;
-                }
-                Ok(()) => tally.count(began, Ok(())),
+                last = Instant::now();
+                thread::sleep(Duration::from_millis(50));
             }
-            last = Instant::now();
-            thread::sleep(Duration::from_millis(50));
+            // Whoever was held up in its last pause has nothing more to ask, and does not see that it was cut.
+            late += u64::from(held_up(last, Instant::now()));
         }
     }
     (tally, late)

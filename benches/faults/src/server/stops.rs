@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use socketserver::server::Running;
 
@@ -39,12 +41,14 @@ pub struct Storm {
     pub cut: u64,
     /// Ports on which somebody still listened after the stop.
     pub still_open: u64,
-    pub before: (usize, usize),
-    pub after: (usize, usize),
+    pub before: Footprint,
+    pub after: Footprint,
 }
 
 pub fn storm(kind: Kind, times: usize, seed: u64) -> anyhow::Result<()> {
     std::panic::set_hook(Box::new(|_| {}));
+    // Should whoever measures be killed.
+    set_pdeathsig(Signal::SIGKILL)?;
     let rounds = watched();
     let mut dice = Dice::new(seed);
     let fates = Fates::default();
@@ -56,8 +60,8 @@ pub fn storm(kind: Kind, times: usize, seed: u64) -> anyhow::Result<()> {
         hanging: 0,
         cut: 0,
         still_open: 0,
-        before: (0, 0),
-        after: (0, 0),
+        before: Footprint { descriptors: 0, threads: 0 },
+        after: Footprint { descriptors: 0, threads: 0 },
     };
     // The first makes whatever is made once in a process.
     once(kind, Duration::ZERO, &fates, &mut storm)?;
@@ -110,20 +114,18 @@ fn once(kind: Kind, pause: Duration, fates: &Fates, storm: &mut Storm) -> anyhow
     })
 }
 
-/// Descriptors and threads, when they no longer change or are what is waited for.
-fn settled(wanted: Option<(usize, usize)>) -> anyhow::Result<(usize, usize)> {
+/// Descriptors and threads, when they no longer change or are no more than at the start.
+fn settled(start: Option<Footprint>) -> anyhow::Result<Footprint> {
     let deadline = Instant::now() + Duration::from_secs(5);
     let mut last = None;
     loop {
         thread::sleep(2 * Settings::IDLE_THREADS_STAY);
         let now = Footprint::of(std::process::id())?;
-        let now = Some((now.descriptors, now.threads));
-        let at_rest = wanted.map_or(now == last, |_| now == wanted);
-        last = now;
-        match now {
-            Some(found) if at_rest || Instant::now() > deadline => return Ok(found),
-            _ => {}
+        let at_rest = start.map_or(last == Some(now), |start| now.is_within(start));
+        if at_rest || Instant::now() > deadline {
+            return Ok(now);
         }
+        last = Some(now);
     }
 }
 

@@ -100,13 +100,14 @@ impl Fault {
         Ok(Injected { fault: self, began, ended, served_again, counted })
     }
 
-    /// The worst of all of its kind; none if there was none.
-    pub fn judge(self, kind: Kind, injected: &[Injected]) -> Option<Row> {
+    /// The worst of all of its kind.
+    pub fn judge(self, kind: Kind, injected: &[Injected]) -> Row {
         let mine: Vec<&Injected> = injected.iter().filter(|injected| injected.fault == self).collect();
-        if mine.is_empty() {
-            return None;
-        }
         let mut row = Row::new(self.name(), kind, format!("{} ×: {}", mine.len(), self.done()));
+        if mine.is_empty() {
+            row.check("injected", "never", false);
+            return row;
+        }
         let failed: Vec<&String> = mine.iter().filter_map(|injected| injected.served_again.as_ref().err()).collect();
         match failed.first() {
             Some(error) => row.check("somebody new is served afterwards", error, false),
@@ -126,7 +127,7 @@ impl Fault {
             }
             Fault::Standstill => {}
         }
-        Some(row)
+        row
     }
 }
 
