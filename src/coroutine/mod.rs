@@ -40,9 +40,10 @@
 //!
 //! | | [`ThreadingTcpServer`](crate::ThreadingTcpServer) | [`CoroutineTcpServer`] | [`ReactorTcpServer`](crate::ReactorTcpServer) | tokio |
 //! |---|---|---|---|---|
-//! | connect, 64-byte echo, close | 1.35 | 1.13 | 1.12 | 1.10 |
-//! | 64-byte echo, 64 connections | 1.77 | 1.14 | 1.10 | 1.11 |
-//! | 64-byte echo, 1,000 connections | 2.93 | 1.43 (1.22 to 1.30 in other runs) | 1.20 | 1.17 |
+//! | connect, 64-byte echo, close | 1.35 | 1.07 | 1.05 | 1.08 |
+//! | 64-byte echo, 64 connections | 1.74 | 1.12 | 1.09 | 1.09 |
+//! | 64-byte echo, 1,000 connections | 2.52 | 1.21 (to 1.32 in other runs) | 1.06 | 1.10 |
+//! | 64 KiB echo, 16 connections | 1.17 | 1.07 | 1.10 | 1.09 |
 //! | 10,000 idle connections, KiB each | 15 (of 4,000) | 9.5 | 0.5 | 4.8 |
 //!
 //! * **Threads** for handlers that compute, or call what blocks and cannot be told apart from what does not; for up to some hundreds of clients; where
