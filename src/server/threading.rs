@@ -116,3 +116,43 @@ impl Dispatch for Threading {
         self.crew.stop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::sync::mpsc::channel;
+    use std::sync::{Barrier, Mutex};
+
+    use super::*;
+    use crate::{handler_fn, Connection, ThreadingTcpServer};
+
+    #[test]
+    fn the_largest_stack_is_a_gibibyte() {
+        let mut threading = Threading::default();
+        assert!(threading.check().is_ok());
+        threading.set_stack_size(MOST_STACK);
+        assert!(threading.check().is_ok());
+        threading.set_stack_size(MOST_STACK + 1);
+        assert!(threading.check().unwrap_err().to_string().contains("stack_size"));
+    }
+
+    #[test]
+    fn threads_are_numbered_from_one() {
+        let (sender, names) = channel();
+        let (sender, both) = (Arc::new(Mutex::new(sender)), Arc::new(Barrier::new(2)));
+        let handler = handler_fn(move |_: &mut Connection| {
+            let name = std::thread::current().name().map(str::to_owned);
+            sender.lock().unwrap().send(name)?;
+            // Or the first would serve the second client too.
+            both.wait();
+            Ok(())
+        });
+        let running = ThreadingTcpServer::bind("127.0.0.1:0", handler).unwrap().spawn().unwrap();
+        let clients = [(); 2].map(|()| TcpStream::connect(running.local_addr()).unwrap());
+        let mut seen: Vec<String> = names.iter().take(2).flatten().collect();
+        seen.sort();
+        assert_eq!(seen, ["ss-worker-1", "ss-worker-2"]);
+        drop(clients);
+        assert!(running.stop().unwrap().is_clean());
+    }
+}
