@@ -7,7 +7,7 @@ use std::sync::Weak;
 use super::arena::{Arena, Key};
 use super::channel::{Channel, Fate, Turn};
 #[cfg(feature = "coroutine")]
-use super::coroutine::{give_up, CoroutineSeat, Watched};
+use super::coroutine::{give_up_if_open, CoroutineSeat, Watched};
 use super::datagram::DatagramSeat;
 use super::inbox::Inbox;
 use crate::poller::Event;
@@ -78,7 +78,7 @@ impl Seat {
             Seat::Coroutine(seat) => return seat.fail(turn),
             #[cfg(feature = "coroutine")]
             Seat::Watched(socket) => {
-                give_up(socket);
+                give_up_if_open(socket);
                 return Fate::Stays;
             }
         }

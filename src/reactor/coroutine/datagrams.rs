@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,8 +22,6 @@ pub(crate) struct CoroutineDatagrams {
     socket: Option<Shareable<UdpSocket>>,
     peer: SocketAddr,
     readiness: Readiness,
-    /// Nobody watches it, so that nothing would be heard of it.
-    lost: AtomicBool,
     watch: Watch,
 }
 
@@ -32,8 +29,7 @@ impl CoroutineDatagrams {
     /// `socket` must not block.
     pub(crate) fn watched(inbox: &Arc<Inbox>, socket: std::net::UdpSocket, peer: SocketAddr) -> Arc<Self> {
         let socket = Some(Shareable::new(UdpSocket::from_std(socket)));
-        let (readiness, lost) = (Readiness::new(false), AtomicBool::new(false));
-        watched(inbox, |watch| CoroutineDatagrams { socket, peer, readiness, lost, watch })
+        watched(inbox, |watch| CoroutineDatagrams { socket, peer, readiness: Readiness::new(false), watch })
     }
 
     fn attempt(
@@ -43,9 +39,12 @@ impl CoroutineDatagrams {
         mut code: impl FnMut(&UdpSocket) -> io::Result<usize>,
     ) -> io::Result<usize> {
         task::check()?;
-        let count = self.readiness.when_ready(direction, Wait::until(until), || match &self.socket {
-            Some(socket) if !self.lost.load(Ordering::Acquire) => socket.with(&mut code),
-            _ => Err(io::Error::other("the event loop cannot watch the socket")),
+        let count = self.readiness.when_ready(direction, Wait::until(until), || {
+            self.watch.check(&self.peer)?;
+            match &self.socket {
+                Some(socket) => socket.with(&mut code),
+                None => Err(io::ErrorKind::NotConnected.into()),
+            }
         });
         // Also after a failure: it may have been about an earlier datagram.
         self.readiness.set(direction);
@@ -59,7 +58,7 @@ impl CoroutineDatagrams {
 
 impl Datagrams for CoroutineDatagrams {
     fn is_watched_by(&self, home: &Arc<dyn Home>) -> bool {
-        self.watch.is_by(home) && !self.lost.load(Ordering::Acquire)
+        self.watch.is_by(home)
     }
 
     fn recv(&self, buf: &mut [u8], until: Instant) -> io::Result<usize> {
@@ -79,11 +78,6 @@ impl Watched for CoroutineDatagrams {
 
     fn event(&self, event: Event) {
         self.readiness.event(event);
-    }
-
-    fn give_up(&self) {
-        self.lost.store(true, Ordering::Release);
-        self.readiness.event(Event { readable: true, writable: true, to_the_end: true });
     }
 
     fn watch(&self) -> Option<&Watch> {

@@ -11,7 +11,7 @@ mod watched;
 use std::sync::Arc;
 
 pub(crate) use seat::CoroutineSeat;
-pub(super) use serving::{give_up, give_up_late};
+pub(super) use serving::{give_up_if_open, give_up_late};
 pub(crate) use stacks::Stacks;
 pub(crate) use stream::CoroutineStream;
 pub(crate) use watched::Watched;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use mio::net::UdpSocket;
 
+use super::watched::give_up;
 use super::{CoroutineSeat, CoroutineStream, Watched};
 use crate::connection::Connection;
 use crate::reactor::arena::Key;
@@ -65,7 +66,7 @@ impl EventLoop {
         };
         if let Err(error) = registered {
             log::error!("cannot watch the socket to {}, which is closed: {error}", watched.peer());
-            watched.give_up();
+            give_up(&*watched);
         }
     }
 
@@ -85,7 +86,7 @@ impl EventLoop {
     pub(in crate::reactor) fn end_coroutines(&mut self) {
         for key in self.seats.keys() {
             match self.seats.get_mut(key) {
-                Some(Seat::Watched(socket)) => give_up(socket),
+                Some(Seat::Watched(socket)) => give_up_if_open(socket),
                 Some(Seat::Coroutine(_)) => self.with_coroutine(key, CoroutineSeat::fail),
                 _ => {}
             }
@@ -108,14 +109,13 @@ impl EventLoop {
 pub(in crate::reactor) fn give_up_late(commands: &[Command]) {
     for command in commands {
         if let Command::Watch(socket) = command {
-            give_up(socket);
+            give_up_if_open(socket);
         }
     }
 }
 
-/// Gives a socket up that nobody watches any more.
-pub(in crate::reactor) fn give_up(socket: &Weak<dyn Watched>) {
+pub(in crate::reactor) fn give_up_if_open(socket: &Weak<dyn Watched>) {
     if let Some(socket) = socket.upgrade() {
-        socket.give_up();
+        give_up(&*socket);
     }
 }

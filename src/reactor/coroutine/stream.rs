@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::net::Shutdown;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use mio::net::TcpStream;
@@ -55,13 +54,10 @@ impl CoroutineStream {
     }
 
     /// # Errors
-    /// [`io::ErrorKind::ConnectionAborted`] where nobody watches it any more, so that nothing would be heard of it.
+    /// Those of [`Watch::check`].
     fn socket(&self) -> io::Result<&Socket> {
-        if self.link.over.load(Ordering::Acquire) {
-            return Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                format!("the server whose handler connected to {} has ended", self.link.peer),
-            ));
+        if let Some(watch) = &self.watch {
+            watch.check(&self.link.peer)?;
         }
         Ok(&self.link.socket)
     }
@@ -102,11 +98,9 @@ impl Watched for CoroutineStream {
         self.readiness.event(event);
     }
 
-    fn give_up(&self) {
-        // Neither end may take what there is for the whole.
-        self.link.over.store(true, Ordering::Release);
+    fn abort(&self) {
         self.link.socket.reset_at_close();
-        let _ = self.shutdown(Shutdown::Read);
+        let _ = self.link.socket.shutdown(Shutdown::Read);
     }
 
     fn watch(&self) -> Option<&Watch> {

@@ -1,7 +1,9 @@
 //! [`Watched`]: a socket that a coroutine has opened, and that its loop watches until it is closed.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use mio::net::{TcpStream, UdpSocket};
@@ -24,8 +26,8 @@ pub(crate) trait Watched: Send + Sync {
     /// What the system has said.
     fn event(&self, event: Event);
 
-    /// Nothing will be reported of it any more: whoever waits for it has to be told, and nobody may wait for it again.
-    fn give_up(&self);
+    /// Nothing will be reported of it any more. Neither end may take what there is for the whole.
+    fn abort(&self) {}
 
     fn watch(&self) -> Option<&Watch>;
 
@@ -33,10 +35,21 @@ pub(crate) trait Watched: Send + Sync {
     fn peer(&self) -> String;
 }
 
+/// Gives a socket up that nobody watches any more, or could: whoever waits for it is told, and nobody can wait for it again.
+pub(crate) fn give_up(socket: &dyn Watched) {
+    if let Some(watch) = socket.watch() {
+        watch.lost.store(true, Ordering::Release);
+    }
+    socket.abort();
+    socket.event(Event { readable: true, writable: true, to_the_end: true });
+}
+
 /// Who watches a socket, and under which key.
 pub(crate) struct Watch {
     inbox: Arc<Inbox>,
     key: OnceLock<Key>,
+    /// Nobody does any more, so that nothing would be heard of it.
+    lost: AtomicBool,
 }
 
 impl Watch {
@@ -44,9 +57,21 @@ impl Watch {
         let _ = self.key.set(key);
     }
 
-    /// Whether it is that loop.
+    /// Whether it is that loop, and it does.
     pub(crate) fn is_by(&self, home: &Arc<dyn Home>) -> bool {
-        std::ptr::addr_eq(Arc::as_ptr(&self.inbox), Arc::as_ptr(home))
+        std::ptr::addr_eq(Arc::as_ptr(&self.inbox), Arc::as_ptr(home)) && !self.lost.load(Ordering::Acquire)
+    }
+
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionAborted`] where nobody watches the socket to `peer` any more.
+    pub(crate) fn check(&self, peer: &dyn fmt::Display) -> io::Result<()> {
+        if self.lost.load(Ordering::Acquire) {
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                format!("the server whose handler opened the socket to {peer} has ended, or could not watch it"),
+            ));
+        }
+        Ok(())
     }
 
     /// Has the loop forget the socket, which is being closed. A descriptor that shares its socket with another is `handed_back`: closing
@@ -60,11 +85,12 @@ impl Watch {
 
 /// Has a loop watch the socket that `make` makes.
 pub(crate) fn watched<T: Watched + 'static>(inbox: &Arc<Inbox>, make: impl FnOnce(Watch) -> T) -> Arc<T> {
-    let socket = Arc::new(make(Watch { inbox: Arc::clone(inbox), key: OnceLock::new() }));
+    let watch = Watch { inbox: Arc::clone(inbox), key: OnceLock::new(), lost: AtomicBool::new(false) };
+    let socket = Arc::new(make(watch));
     let known: Weak<T> = Arc::downgrade(&socket);
     if inbox.send(Command::Watch(known)).is_err() {
         // The loop has ended.
-        socket.give_up();
+        give_up(&*socket);
     }
     socket
 }
