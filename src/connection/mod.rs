@@ -31,7 +31,7 @@ pub use context::RequestContext;
 pub(crate) use context::{
     DatagramSettings, StreamSettings, DEFAULT_WRITE_TIMEOUT, MOST_PACKET_SIZE, MOST_PACKET_SIZE_UNIX,
 };
-use deadline::Deadline;
+pub(crate) use deadline::Deadline;
 use input::Input;
 pub use keepalive::Keepalive;
 use shared::Shared;
@@ -126,8 +126,17 @@ impl Connection {
 
     /// Makes a connection of a stream that a listener of your own has accepted.
     pub fn new(context: &RequestContext, stream: Arc<dyn Stream>, peer: Address) -> Self {
+        Connection::with_deadline(context, stream, peer, Deadline::after(context.settings().request_deadline))
+    }
+
+    /// The server's deadline counts from the acceptance, which may have been a while ago.
+    pub(crate) fn with_deadline(
+        context: &RequestContext,
+        stream: Arc<dyn Stream>,
+        peer: Address,
+        deadline: Option<Deadline>,
+    ) -> Self {
         let settings = context.settings();
-        let deadline = Deadline::after(settings.request_deadline);
         let shared = Shared::new(stream, peer.clone(), settings.write_timeout, deadline, settings.write_queue);
         Connection {
             id: next_id(),
@@ -222,14 +231,6 @@ impl Connection {
         self.deadline = Deadline::after(not_zero("deadline", within.into())?);
         self.shared.set_deadline(self.deadline);
         Ok(())
-    }
-
-    /// Has the server's deadline count from when the request was accepted, which may be a while before it is served.
-    #[cfg(feature = "coroutine")]
-    pub(crate) fn set_accepted(&mut self, accepted: Instant) {
-        let since = |deadline: Deadline| Some(Deadline { at: accepted.checked_add(deadline.within)?, ..deadline });
-        self.deadline = self.deadline.and_then(since);
-        self.shared.set_deadline(self.deadline);
     }
 
     /// Runs `step` under a deadline, unless the request's own is earlier, and puts that back.

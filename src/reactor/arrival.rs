@@ -3,13 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::house::House;
 use super::link::Link;
 use super::socket::Socket;
 use crate::address::Address;
-use crate::connection::RequestContext;
+use crate::connection::{Deadline, RequestContext};
 use crate::control::Target;
 use crate::server::{sealed, AcceptError, Slot, Source};
 use crate::sys::Shareable;
@@ -22,8 +21,8 @@ use crate::unix::UnixListener;
 pub(crate) struct Arrival {
     /// `None` once it has been turned away.
     link: Option<Arc<Link>>,
-    /// When it was accepted, where there is a deadline that counts from then: it may wait for its loop.
-    pub(crate) accepted: Option<Instant>,
+    /// It counts from now: the connection may wait for its loop.
+    pub(crate) deadline: Option<Deadline>,
 }
 
 /// An arrival on its way to the loop that is to serve it.
@@ -36,8 +35,7 @@ pub(crate) struct Adoption {
 impl Arrival {
     fn new(socket: Socket, peer: Address, context: &RequestContext) -> Self {
         let link = Link::new(socket, peer, crate::connection::next_id());
-        let accepted = context.settings().request_deadline.map(|_| Instant::now());
-        Arrival { link: Some(Arc::new(link)), accepted }
+        Arrival { link: Some(Arc::new(link)), deadline: Deadline::after(context.settings().request_deadline) }
     }
 
     pub(crate) fn into_link(self) -> Option<Arc<Link>> {

@@ -16,6 +16,7 @@ use super::house::{House, Serves};
 use super::inbox::{Broadcast, Command, Inbox};
 use super::seat::{settle, Seat};
 use super::timers::Timers;
+use super::transport::Place;
 use super::transport_handle::TransportHandle;
 use crate::address::Address;
 use crate::clock::earlier;
@@ -315,12 +316,14 @@ impl EventLoop {
                 None
             }
         };
-        let accepted = arrival.accepted;
+        let deadline = arrival.deadline;
         // Without a protocol it is closed, which is what a request gets whose handler could not be cloned.
         let (Some(protocol), Some(link)) = (protocol, arrival.into_link()) else { return Ok(Taken::Served) };
-        let (number, now) = (self.number, self.desk.now);
-        let made =
-            |key| Seat::Channel(Channel::new(link, house, protocol, admission, slot, (number, key), (now, accepted)));
+        let (loop_number, since) = (self.number, self.desk.now);
+        let made = |key| {
+            let place = Place { loop_number, key, since };
+            Seat::Channel(Channel::new(link, deadline, house, protocol, admission, slot, place))
+        };
         let mut failed = None;
         match self.insert(made) {
             Ok(key) => self.serve(key, |channel, turn| {

@@ -16,7 +16,8 @@ use super::inbox::Inbox;
 use super::link::Link;
 use super::protocol::Protocol;
 use super::timers::Timers;
-use super::transport::{State, Transport};
+use super::transport::{Place, State, Transport};
+use crate::connection::Deadline;
 use crate::error::Error;
 use crate::poller::Event;
 use crate::server::{guarded, Admission, Cause, Failure, Slot, Stage};
@@ -102,17 +103,17 @@ impl Channel {
     /// A new connection. Once it is at home in its loop, `begin` follows.
     pub(crate) fn new(
         link: Arc<Link>,
+        deadline: Option<Deadline>,
         house: Arc<House>,
         protocol: Box<dyn Protocol>,
         admission: Option<Admission>,
         slot: Slot,
-        (loop_number, key): (u32, Key),
-        times: (Instant, Option<Instant>),
+        place: Place,
     ) -> Self {
         // A read from a Unix socket stops behind a message that carries descriptors, and nothing announces it.
         let to_the_end = link.socket.is_unix();
         Channel {
-            transport: Transport::new(link, house, loop_number, key, times),
+            transport: Transport::new(link, deadline, house, place),
             protocol: Some(protocol),
             admission: admission.map(Box::new),
             slot,

@@ -28,7 +28,7 @@ impl EventLoop {
         slot: Slot,
         handlers: &Handlers,
     ) -> Result<Taken, Failure> {
-        let accepted = arrival.accepted;
+        let deadline = arrival.deadline;
         let Some(link) = arrival.into_link() else { return Ok(Taken::Served) };
         let peer = link.peer.clone();
         let stack = self.desk.stacks.take(handlers.stack_size).map_err(|error| not_taken(&error, &peer))?;
@@ -38,10 +38,8 @@ impl EventLoop {
         link.settle_in(self.inbox(), key);
         let stream = Arc::new(CoroutineStream::new(Arc::clone(&link)));
         stream.set_owner(Arc::clone(&task));
-        let mut connection = Connection::new(&handlers.context, Arc::clone(&stream) as Arc<dyn Stream>, peer.clone());
-        if let Some(accepted) = accepted {
-            connection.set_accepted(accepted);
-        }
+        let over: Arc<dyn Stream> = Arc::<CoroutineStream>::clone(&stream);
+        let connection = Connection::with_deadline(&handlers.context, over, peer.clone(), deadline);
         link.serve(connection.cut_target());
         let job = handlers.service.job(connection, slot);
         let coroutine = Coroutine::new(stack, Arc::clone(&task), move || job.run_keeping_place());

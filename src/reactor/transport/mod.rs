@@ -17,7 +17,7 @@ use super::settings::{TransportSettings, WriteLimits};
 use super::transport_handle::TransportHandle;
 use super::write_status::WriteStatus;
 use crate::address::Address;
-use crate::connection::not_zero;
+use crate::connection::{not_zero, Deadline};
 use crate::control::ServerHandle;
 use crate::error::{Error, Phase, Result};
 
@@ -61,6 +61,13 @@ pub struct Transport {
     pub(crate) wrote: bool,
 }
 
+/// Where a connection is served, and since when.
+pub(crate) struct Place {
+    pub(crate) loop_number: u32,
+    pub(crate) key: Key,
+    pub(crate) since: Instant,
+}
+
 /// What has been decided about the connection.
 #[derive(Debug)]
 pub(crate) enum State {
@@ -76,21 +83,12 @@ pub(crate) enum State {
 }
 
 impl Transport {
-    /// `times` are now, and when it was accepted, where somebody has asked.
-    pub(crate) fn new(
-        link: Arc<Link>,
-        house: Arc<House>,
-        loop_number: u32,
-        key: Key,
-        times: (Instant, Option<Instant>),
-    ) -> Self {
-        let (now, accepted) = times;
-        let settings = &house.settings;
-        link.limit.store(settings.limits.hard, Ordering::Relaxed);
+    pub(crate) fn new(link: Arc<Link>, deadline: Option<Deadline>, house: Arc<House>, place: Place) -> Self {
+        link.limit.store(house.settings.limits.hard, Ordering::Relaxed);
         Transport {
             link,
-            loop_number,
-            key,
+            loop_number: place.loop_number,
+            key: place.key,
             own_settings: None,
             out: VecDeque::new(),
             state: State::Open,
@@ -102,8 +100,8 @@ impl Transport {
             read_ended: false,
             writing_paused: false,
             timing_changed: false,
-            deadline: settings.deadline.and_then(|within| accepted.unwrap_or(now).checked_add(within)),
-            last_active: now,
+            deadline: deadline.map(|deadline| deadline.at),
+            last_active: place.since,
             last_written: None,
             wrote: false,
             house,
