@@ -47,7 +47,7 @@ pub struct Catalogue {
 pub fn help() -> String {
     let mut text = String::from(
         "faults: what the servers must survive, as tables\n\n\
-         usage: faults [--only LOAD]… [--server KIND]… [--quick] [--seed N] [--json FILE]\n\
+         usage: faults bar [--only LOAD]… [--server KIND]… [--quick] [--seed N] [--json FILE]\n\
          \x20      faults soak [--minutes M] [--every SECONDS] [--seed N] [--json FILE]\n\
          \x20      faults catalogue [--only FAULT]… [--list] [--json FILE]\n\n\
          The first is the load bar, the second a mixed load with a fault every half minute, the third runs the tests\n\
@@ -72,12 +72,13 @@ pub fn help() -> String {
 pub fn parse() -> Result<Command, lexopt::Error> {
     let mut parser = Parser::from_env();
     match parser.next()? {
+        Some(Value(word)) if word == "bar" => bar(parser),
         Some(Value(word)) if word == "soak" => soak(parser),
         Some(Value(word)) if word == "catalogue" => catalogue(parser),
         Some(Value(word)) if word == "serve" => serve(parser),
         Some(Value(word)) if word == "stops" => stops(parser),
-        // No command: read from the start again.
-        _ => bar(Parser::from_env()),
+        None | Some(Short('h') | Long("help")) => Ok(Command::Help),
+        Some(other) => Err(other.unexpected()),
     }
 }
 

@@ -12,7 +12,7 @@ const WATCHDOG: Duration = Duration::from_secs(600);
 #[test]
 fn the_quick_load_bar() {
     let program = Command::new(env!("CARGO_BIN_EXE_faults"))
-        .arg("--quick")
+        .args(["bar", "--quick"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
