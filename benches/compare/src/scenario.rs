@@ -109,6 +109,21 @@ const REACTOR_TO_LIBUV: Target = Target::of(Kind::Reactor, Metric::ProcessorUs, 
 const COROUTINE_TO_TOKIO: Target =
     Target::of(Kind::Coroutine, Metric::ProcessorUs, 1.0).times(Kind::Tokio).within_noise();
 
+/// Whatever bears many connections and many bytes.
+const ECHOES: &[Kind] = &[
+    Kind::Epoll,
+    Kind::Mio,
+    Kind::Tokio,
+    Kind::TokioMulti,
+    Kind::MessageIo,
+    Kind::Libuv,
+    Kind::Go,
+    Kind::StdThreads,
+    Kind::Threading,
+    Kind::Reactor,
+    Kind::Coroutine,
+];
+
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "connect",
@@ -173,19 +188,7 @@ pub const ALL: &[Scenario] = &[
         name: "echo-1000",
         title: "64-byte echo over 1,000 connections",
         load: Load::Exchanges { connections: 1000, bytes: 64, lifetime: Lifetime::WholeRun },
-        peers: &[
-            Kind::Epoll,
-            Kind::Mio,
-            Kind::Tokio,
-            Kind::TokioMulti,
-            Kind::MessageIo,
-            Kind::Libuv,
-            Kind::Go,
-            Kind::StdThreads,
-            Kind::Threading,
-            Kind::Reactor,
-            Kind::Coroutine,
-        ],
+        peers: ECHOES,
         targets: &[
             REACTOR_TO_EPOLL,
             REACTOR_TO_MIO,
@@ -199,19 +202,7 @@ pub const ALL: &[Scenario] = &[
         name: "echo-64k",
         title: "64 KiB echo over 16 connections",
         load: Load::Exchanges { connections: 16, bytes: 64 * 1024, lifetime: Lifetime::WholeRun },
-        peers: &[
-            Kind::Epoll,
-            Kind::Mio,
-            Kind::Tokio,
-            Kind::TokioMulti,
-            Kind::MessageIo,
-            Kind::Libuv,
-            Kind::Go,
-            Kind::StdThreads,
-            Kind::Threading,
-            Kind::Reactor,
-            Kind::Coroutine,
-        ],
+        peers: ECHOES,
         targets: &[REACTOR_TO_EPOLL, REACTOR_TO_MIO, REACTOR_TO_TOKIO, REACTOR_TO_LIBUV, COROUTINE_TO_TOKIO],
     },
     Scenario {
