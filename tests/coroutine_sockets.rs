@@ -108,6 +108,17 @@ fn go(serving: &Serving) -> TcpStream {
     client
 }
 
+/// What comes of it in a handler, and how long that took. Others are served meanwhile.
+fn in_a_handler<T: Send + Sync + 'static>(what: impl Fn() -> T + Clone + Send + 'static) -> (T, Duration) {
+    let (handler, outcome) = on_go(what);
+    let serving = serve(handler);
+    let _client = go(&serving);
+    assert_goes_on(&serving);
+    let result = receive(&outcome);
+    serving.stop().unwrap();
+    result
+}
+
 /// Connecting takes no thread: neither those who connect to somebody that does not answer are in the way of others, nor closures that block.
 #[cfg(target_os = "linux")]
 #[test]
@@ -159,19 +170,14 @@ fn one_address_that_does_not_answer_costs_a_quarter_of_a_second() {
         let silent = common::Silent::new();
         let behind = ThreadingTcpServer::bind("127.0.0.1:0", handler_fn(lines)).unwrap().spawn().unwrap();
         let addresses = [silent.address, behind.local_addr()];
-        let (handler, outcome) = on_go(move || {
+        let (connected, took) = in_a_handler(move || {
             let mut connection = tcp::connect(addresses, LONG).map_err(|error| error.to_string())?;
             let mut answer = String::new();
             connection.write_all(b"hello\n").and_then(|()| connection.read_line(&mut answer)).unwrap();
             Ok::<_, String>((connection.peer_addr().to_string(), answer))
         });
-        let serving = serve(handler);
-        let _client = go(&serving);
-        assert_goes_on(&serving);
-        let (connected, took) = receive(&outcome);
         assert_eq!(connected, Ok((addresses[1].to_string(), "hello\n".to_owned())));
         assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(20), "{took:?}");
-        serving.stop().unwrap();
         behind.stop().unwrap();
     });
 }
@@ -183,14 +189,9 @@ fn a_connect_ends_at_its_deadline() {
         let silent = common::Silent::new();
         let address = silent.address;
         let limit = Duration::from_millis(300);
-        let (handler, outcome) = on_go(move || tcp::connect(address, limit).map(drop));
-        let serving = serve(handler);
-        let _client = go(&serving);
-        assert_goes_on(&serving);
-        let (connected, took) = receive(&outcome);
+        let (connected, took) = in_a_handler(move || tcp::connect(address, limit).map(drop));
         assert!(matches!(&connected, Err(Error::Timeout { phase: Phase::Connect, .. })), "{connected:?}");
         assert!(took >= limit && took < limit + Duration::from_secs(10), "{took:?}");
-        serving.stop().unwrap();
     });
 }
 
@@ -248,22 +249,17 @@ fn a_request_over_udp_that_nobody_answers_ends() {
         let closed = nobody.local_addr().unwrap();
         drop(nobody);
         let limit = Duration::from_millis(300);
-        let (handler, outcome) = on_go(move || {
+        let ((first, stats, second), took) = in_a_handler(move || {
             let mut client = UdpClient::builder().timeout(limit).connect(silent).unwrap();
             let first = client.request(b"?").map_err(|error| error.to_string());
             let second = UdpClient::builder().fail_fast(true).connect(closed).unwrap().request(b"?");
             (first, client.stats(), second.map_err(|error| error.to_string()))
         });
-        let serving = serve(handler);
-        let _client = go(&serving);
-        assert_goes_on(&serving);
-        let ((first, stats, second), took) = receive(&outcome);
         assert!(first.as_ref().is_err_and(|error| error.contains("timed out after 300ms")), "{first:?}");
         assert!(stats.retried > 0 && stats.sent == stats.retried + 1 && stats.timed_out == 1, "{stats:?}");
         assert!(second.as_ref().is_err_and(|error| error.contains("refused")), "{second:?}");
         assert!(took >= limit && took < limit + Duration::from_secs(10), "{took:?}");
         drop(mute);
-        serving.stop().unwrap();
     });
 }
 
@@ -313,18 +309,13 @@ fn a_name_is_looked_up_on_a_coroutine() {
     run(|| {
         let behind = ThreadingTcpServer::bind("127.0.0.1:0", handler_fn(lines)).unwrap().spawn().unwrap();
         let port = behind.local_addr().port();
-        let (handler, outcome) = on_go(move || {
+        let ((address, connected), _) = in_a_handler(move || {
             let address = net::gethostbyname("localhost", LONG).map_err(|error| error.to_string());
             let connected = tcp::connect(("localhost", port), LONG);
             (address, connected.map(|connection| connection.peer_addr().to_string()).map_err(|error| error.to_string()))
         });
-        let serving = serve(handler);
-        let _client = go(&serving);
-        assert_goes_on(&serving);
-        let ((address, connected), _) = receive(&outcome);
         assert_eq!(address, Ok(std::net::Ipv4Addr::LOCALHOST));
         assert_eq!(connected, Ok(behind.local_addr().to_string()));
-        serving.stop().unwrap();
         behind.stop().unwrap();
     });
 }
@@ -333,12 +324,6 @@ fn a_name_is_looked_up_on_a_coroutine() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_try_write_to_a_fresh_connection_goes_out_at_once() {
-    fn senders() -> usize {
-        let threads = std::fs::read_dir("/proc/self/task").unwrap();
-        let names = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
-        names.filter(|name| name.starts_with("ss-sender")).count()
-    }
-
     run(|| {
         let behind = ThreadingTcpServer::bind("127.0.0.1:0", handler_fn(lines)).unwrap().spawn().unwrap();
         let address = behind.local_addr();
@@ -347,7 +332,7 @@ fn a_try_write_to_a_fresh_connection_goes_out_at_once() {
             for _ in 0..20 {
                 let mut connection = tcp::connect(address, LONG).unwrap();
                 connection.writer().try_write(b"hello\n").unwrap();
-                most = most.max(senders());
+                most = most.max(common::threads_named("ss-sender"));
                 let mut answer = String::new();
                 connection.read_line(&mut answer).unwrap();
                 assert_eq!(answer, "hello\n");

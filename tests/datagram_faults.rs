@@ -303,12 +303,7 @@ fn turning_datagrams_away_takes_no_threads() {
         let client = served.place.client();
         (0..100).for_each(|_| client.send(b"x"));
         eventually("all are turned away", || served.handle.stats().rejected == 100);
-        let names = std::fs::read_dir("/proc/self/task").unwrap().filter_map(|thread| {
-            // It may have ended meanwhile.
-            std::fs::read_to_string(thread.ok()?.path().join("comm")).ok()
-        });
-        let leave: Vec<String> = names.filter(|name| name.starts_with("ss-leave")).collect();
-        assert!(leave.is_empty(), "{leave:?}");
+        assert_eq!(common::threads_named("ss-leave"), 0);
         let spot = served.place.clone();
         served.stop();
         assert!(spot.is_closed());

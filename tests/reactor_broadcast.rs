@@ -52,6 +52,17 @@ fn joined(place: &Place) -> Socket {
     client
 }
 
+/// All the others get what it says, and itself an exclamation mark.
+fn each_speaks_in_turn(clients: &mut [Socket]) {
+    for speaker in 0..clients.len() {
+        clients[speaker].write_all(b"x").unwrap();
+        for (number, client) in clients.iter_mut().enumerate() {
+            let expected = if number == speaker { b'!' } else { b'x' };
+            assert_eq!(read_byte(client), Some(expected));
+        }
+    }
+}
+
 fn a_broadcast_reaches_everybody<K: ReactorKind>() {
     let (served, mut clients) = chat::<K>(20);
     for round in b'a'..=b'e' {
@@ -86,13 +97,7 @@ fn a_broadcast_reaches_those_that_the_filter_picks<K: ReactorKind>() {
     for client in &mut clients {
         client.read_exact(&mut [0; 8]).unwrap();
     }
-    for speaker in 0..6 {
-        clients[speaker].write_all(b"x").unwrap();
-        for (number, client) in clients.iter_mut().enumerate() {
-            let expected = if number == speaker { b'!' } else { b'x' };
-            assert_eq!(read_byte(client), Some(expected));
-        }
-    }
+    each_speaks_in_turn(&mut clients);
     drop(clients);
     served.stop();
 }
@@ -109,13 +114,7 @@ fn what_somebody_says_reaches_all_the_others<K: ReactorKind>() {
         _ => {}
     });
     let mut clients: Vec<Socket> = (0..4).map(|_| joined(&served.place)).collect();
-    for speaker in 0..4 {
-        clients[speaker].write_all(b"x").unwrap();
-        for (number, client) in clients.iter_mut().enumerate() {
-            let expected = if number == speaker { b'!' } else { b'x' };
-            assert_eq!(read_byte(client), Some(expected));
-        }
-    }
+    each_speaks_in_turn(&mut clients);
     drop(clients);
     served.stop();
 }

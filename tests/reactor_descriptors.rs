@@ -28,11 +28,7 @@ fn open() -> usize {
 
 /// Those of servers: the names are this crate's, and what serves in these tests has none.
 fn threads() -> usize {
-    let names = std::fs::read_dir("/proc/self/task").unwrap();
-    names
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .filter(|name| name.starts_with("ss-"))
-        .count()
+    common::threads_named("ss-")
 }
 
 /// Threads that have ended for everybody else may still be closing.

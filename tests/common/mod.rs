@@ -49,6 +49,15 @@ pub fn watchdog() -> Watchdog {
     Watchdog(guard)
 }
 
+/// How many threads of this process have a name that begins so.
+#[cfg(target_os = "linux")]
+pub fn threads_named(start: &str) -> usize {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    // One may have ended meanwhile.
+    let names = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with(start)).count()
+}
+
 /// Waits for what another thread brings about.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
