@@ -27,9 +27,6 @@ pub(crate) struct Link {
     /// The most of them.
     pub(crate) limit: AtomicUsize,
     home: OnceLock<Home>,
-    /// What is over it, where a handler on a coroutine serves it: that is to be cut.
-    #[cfg(feature = "coroutine")]
-    connection: OnceLock<Weak<dyn Cut>>,
 }
 
 /// The loop that serves a connection, and its name there.
@@ -37,6 +34,9 @@ pub(crate) struct Link {
 pub(crate) struct Home {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) key: Key,
+    /// What is over it, where a handler on a coroutine serves it: that is to be cut.
+    #[cfg(feature = "coroutine")]
+    connection: Option<Weak<dyn Cut>>,
 }
 
 impl Link {
@@ -51,24 +51,27 @@ impl Link {
             buffered: AtomicUsize::new(0),
             limit: AtomicUsize::new(0),
             home: OnceLock::new(),
-            #[cfg(feature = "coroutine")]
-            connection: OnceLock::new(),
         }
     }
 
     /// Says which loop serves it. Only a connection of which somebody wants a handle needs to say so.
     pub(crate) fn settle_in(&self, inbox: &Arc<Inbox>, key: Key) {
-        self.home.get_or_init(|| Home { inbox: Arc::clone(inbox), key });
+        self.home.get_or_init(|| Home {
+            inbox: Arc::clone(inbox),
+            key,
+            #[cfg(feature = "coroutine")]
+            connection: None,
+        });
     }
 
     pub(crate) fn home(&self) -> Option<&Home> {
         self.home.get()
     }
 
-    /// Says what is to be cut in its place.
+    /// The same, and what is to be cut in its place.
     #[cfg(feature = "coroutine")]
-    pub(crate) fn serve(&self, connection: Weak<dyn Cut>) {
-        let _ = self.connection.set(connection);
+    pub(crate) fn serve(&self, inbox: &Arc<Inbox>, key: Key, connection: Weak<dyn Cut>) {
+        let _ = self.home.set(Home { inbox: Arc::clone(inbox), key, connection: Some(connection) });
         fence(Ordering::SeqCst);
         // A cut may have come before.
         if self.is_cut() {
@@ -90,14 +93,12 @@ impl Cut for Link {
         #[cfg(feature = "coroutine")]
         fence(Ordering::SeqCst);
         #[cfg(feature = "coroutine")]
-        if let Some(connection) = self.connection.get() {
+        if let Some(Home { inbox, key, connection: Some(connection) }) = self.home() {
             if let Some(connection) = connection.upgrade() {
                 connection.cut();
             }
             // Whatever else it waits for is over too.
-            if let Some(home) = self.home() {
-                let _ = home.inbox.send(super::inbox::Command::Cut(home.key));
-            }
+            let _ = inbox.send(super::inbox::Command::Cut(*key));
             return;
         }
         self.socket.reset_at_close();

@@ -34,7 +34,7 @@ const NOTICES_A_TURN: usize = 8;
 
 /// How much is delivered at a stop before the protocol is told: all that had come, because no system keeps so much for a connection (Linux
 /// 6 MiB, unless set otherwise), and not without end where the peer goes on sending.
-const BYTES_BEFORE_STOP: usize = 32 * 1024 * 1024;
+const BYTES_BEFORE_STOP: u32 = 32 * 1024 * 1024;
 
 /// A connection in its loop.
 pub(crate) struct Channel {
@@ -59,7 +59,7 @@ pub(crate) struct Channel {
     /// When it will have been closed for long enough; set once the protocol has gone.
     lingers_until: Option<Instant>,
     /// The server is stopping, and the protocol is to be told so when what has come has been delivered, or so many bytes of it.
-    before_stop: Option<usize>,
+    before_stop: Option<u32>,
     /// The commands that were sent to the loop before the connection was closed: what of them is for it goes out first.
     close_after: Option<u64>,
 }
@@ -253,7 +253,8 @@ impl Channel {
             reads += 1;
             let count = self.read(turn);
             bytes += count;
-            self.before_stop = self.before_stop.map(|left| left.saturating_sub(count));
+            self.before_stop =
+                self.before_stop.map(|left| left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX)));
         };
         self.stamp(turn.now);
         if self.transport.write_buffer_size() > 0 && !self.watches_writing {

@@ -35,12 +35,11 @@ impl EventLoop {
         let key = self.seats.next_key();
         let home: Arc<dyn Home> = Arc::<Inbox>::clone(self.inbox());
         let task = Task::new(home, key.token().0, peer.clone());
-        link.settle_in(self.inbox(), key);
         let stream = Arc::new(CoroutineStream::new(Arc::clone(&link)));
         stream.set_owner(Arc::clone(&task));
         let over: Arc<dyn Stream> = Arc::<CoroutineStream>::clone(&stream);
         let connection = Connection::with_deadline(&handlers.context, over, peer.clone(), deadline);
-        link.serve(connection.cut_target());
+        link.serve(self.inbox(), key, connection.cut_target());
         let job = handlers.service.job(connection, slot);
         let coroutine = Coroutine::new(stack, Arc::clone(&task), move || job.run_keeping_place());
         let seat = CoroutineSeat::new(coroutine, handlers.stack_size, task, stream);
