@@ -6,12 +6,13 @@ mod common;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::coroutines::{ask, assert_goes_on, builder, connect, serve, serve_as};
-use common::{eventually, failures, receive, run, LONG};
+use common::{eventually, failures, meet, receive, run, LONG};
 use socketserver::coroutine::{sleep, unblock};
 use socketserver::{handler_fn, Connection, ConnectionWriter, Error, HandlerResult, Phase};
 
@@ -378,6 +379,25 @@ fn a_deadline_counts_from_the_acceptance() {
             assert!(*left <= limit - Duration::from_millis(200) * served, "{left:?}");
         }
         drop(clients);
+        serving.stop().unwrap();
+    });
+}
+
+/// Both wait to be accepted, so the first is served before the second has been handed over, unless care is taken.
+#[test]
+fn a_handler_that_holds_its_loop_up_keeps_nobody_from_another() {
+    run(|| {
+        let arrived = Arc::new(AtomicUsize::new(0));
+        let handler = handler_fn(move |request: &mut Connection| {
+            meet(&arrived, 2);
+            Ok(request.write_all(b"+")?)
+        });
+        let server = builder().workers(2).bind("127.0.0.1:0", handler).unwrap();
+        let mut clients = [0, 1].map(|_| TcpStream::connect(server.local_addr()).unwrap());
+        let serving = server.spawn().unwrap();
+        for client in &mut clients {
+            assert_eq!(client.read(&mut [0; 2]).unwrap(), 1);
+        }
         serving.stop().unwrap();
     });
 }

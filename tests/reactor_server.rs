@@ -15,7 +15,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use common::reactor::{lost, serving, until_lost, Echo, Probe, ReactorKind, ReactorTcp, ReactorTcpWorkers, Told};
-use common::{eventually, expect_interval, failures, own_address, read_byte, receive, run, Place, Reach};
+use common::{eventually, expect_interval, failures, meet, own_address, read_byte, receive, run, Place, Reach};
 use socket2::Socket;
 use socketserver::{Error, Overload, Protocol, ReactorTcpServer, Stage, Transport};
 
@@ -336,5 +336,34 @@ fn the_callbacks_of_a_stop_come_in_order() {
         served.handle.shutdown();
         assert_eq!(until_lost(&told), [Told::ShuttingDown, Told::Lost(None)]);
         served.join().unwrap();
+    });
+}
+
+/// Both wait to be accepted, so the first is served before the second has been handed over, unless care is taken.
+#[test]
+fn a_callback_that_holds_its_loop_up_keeps_nobody_from_another() {
+    #[derive(Clone)]
+    struct Meets(Arc<AtomicUsize>);
+
+    impl Protocol for Meets {
+        fn connection_made(&mut self, transport: &mut Transport) {
+            meet(&self.0, 2);
+            transport.write(b"+");
+            transport.close();
+        }
+
+        fn data_received(&mut self, _: &mut Transport, _: &[u8]) {}
+    }
+
+    run(|| {
+        let builder = ReactorTcpServer::builder().workers(2);
+        let server = builder.bind("127.0.0.1:0", Meets(Arc::new(AtomicUsize::new(0)))).unwrap();
+        let address = server.local_addr();
+        let mut clients = [0, 1].map(|_| std::net::TcpStream::connect(address).unwrap());
+        let serving = server.spawn().unwrap();
+        for client in &mut clients {
+            assert_eq!(client.read(&mut [0; 2]).unwrap(), 1);
+        }
+        serving.stop().unwrap();
     });
 }

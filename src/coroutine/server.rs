@@ -152,7 +152,7 @@ impl CoroutineServer<UnixListener> {
 /// What coroutine servers have of their own.
 impl<L: Listener> Builder<L, Coroutines> {
     /// How many threads serve, each with its own event loop: 1 to 1,024, default 1. New connections go to the loop that has the fewest, and stay
-    /// there.
+    /// there. The first loop, on the thread that serves, accepts for all: a handler that holds it up holds up newcomers too.
     pub fn workers(mut self, workers: usize) -> Self {
         self.dispatch.workers = workers;
         self

@@ -245,15 +245,7 @@ impl EventLoop {
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::Adopt(adoption) => {
-                // The acceptor has counted it here already.
-                self.desk.inbox.take_load();
-                let house = Arc::clone(&adoption.house);
-                if let Err(failure) = self.adopt(*adoption) {
-                    house.control().counters.spawn_failures.add_one();
-                    house.reception.report(failure);
-                }
-            }
+            Command::Adopt(adoption) => self.adopt_counted(*adoption),
             Command::Write(key, data) => self.serve(key, |channel, turn| {
                 TransportHandle::received(&channel.transport().link, &data);
                 channel.write(&data, turn)
@@ -286,6 +278,16 @@ impl EventLoop {
     fn see_to_timers(&mut self) {
         while let Some((_, &key)) = self.desk.timers.expire(self.desk.now) {
             self.with_seat(key, Seat::timer);
+        }
+    }
+
+    /// Takes a connection in that the acceptor has counted among this loop's already, and sees to a failure.
+    pub(crate) fn adopt_counted(&mut self, adoption: Adoption) {
+        self.desk.inbox.take_load();
+        let house = Arc::clone(&adoption.house);
+        if let Err(failure) = self.adopt(adoption) {
+            house.control().counters.spawn_failures.add_one();
+            house.reception.report(failure);
         }
     }
 

@@ -128,7 +128,8 @@ impl Station {
                 until => return Ok(crate::clock::earlier(due, until)),
             }
         }
-        match acceptor.turn(usize::MAX, None, &mut HandOver { home, others, house }) {
+        let step = HandOver::during(home, others, house, |takes| acceptor.turn(usize::MAX, None, takes));
+        match step {
             Step::Wait(until) => {
                 *accepting = Accepting::Later(until);
                 Ok(crate::clock::earlier(due, until))
@@ -177,7 +178,7 @@ impl Station {
         match &mut self.door {
             Door::Streams { house, acceptor, .. } => {
                 let places = self.control.gate.free();
-                acceptor.take_queue(places, &mut HandOver { home, others, house });
+                HandOver::during(home, others, house, |takes| acceptor.take_queue(places, takes));
                 self.control.close_listener();
                 home.stop(house);
                 for inbox in others {
@@ -211,6 +212,24 @@ struct HandOver<'a> {
     home: &'a mut EventLoop,
     others: &'a [Arc<Inbox>],
     house: &'a Arc<House>,
+    /// This loop's own. Where there are others, it begins with them last: what holds it up must not keep from the others what is theirs.
+    own: Vec<Adoption>,
+}
+
+impl<'a> HandOver<'a> {
+    fn during<R>(
+        home: &'a mut EventLoop,
+        others: &'a [Arc<Inbox>],
+        house: &'a Arc<House>,
+        accept: impl FnOnce(&mut Self) -> R,
+    ) -> R {
+        let mut hand_over = HandOver { home, others, house, own: Vec::new() };
+        let result = accept(&mut hand_over);
+        for adoption in hand_over.own {
+            hand_over.home.adopt_counted(adoption);
+        }
+        result
+    }
 }
 
 impl Takes<Arrival> for HandOver<'_> {
@@ -218,7 +237,12 @@ impl Takes<Arrival> for HandOver<'_> {
         let adoption = Adoption { arrival, slot, house: Arc::clone(self.house) };
         let least = self.others.iter().min_by_key(|inbox| inbox.load());
         match least.filter(|inbox| inbox.load() < self.home.inbox().load()) {
-            None => self.home.adopt(adoption),
+            None if self.others.is_empty() => self.home.adopt(adoption),
+            None => {
+                self.home.inbox().add_load();
+                self.own.push(adoption);
+                Ok(Taken::Served)
+            }
             Some(inbox) => {
                 inbox.add_load();
                 match inbox.send(Command::Adopt(Box::new(adoption))) {

@@ -18,7 +18,7 @@ pub mod streams;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -56,6 +56,12 @@ pub fn threads_named(start: &str) -> usize {
     // One may have ended meanwhile.
     let names = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
     names.filter(|name| name.starts_with(start)).count()
+}
+
+/// Waits, as what holds its thread up does, until so many have come here.
+pub fn meet(arrived: &AtomicUsize, count: usize) {
+    arrived.fetch_add(1, Ordering::SeqCst);
+    eventually("all have met", || arrived.load(Ordering::SeqCst) >= count);
 }
 
 /// Waits for what another thread brings about.
