@@ -24,11 +24,11 @@ struct Item {
 #[derive(Debug)]
 struct Entry<T> {
     data: T,
-    /// Its place in the heap; nowhere once it has expired.
-    place: usize,
+    /// Its place in the heap; nowhere once it has expired. There are no more of them than an arena holds, which fits.
+    place: u32,
 }
 
-const NOWHERE: usize = usize::MAX;
+const NOWHERE: u32 = u32::MAX;
 
 impl<T> Timers<T> {
     pub(crate) fn new() -> Self {
@@ -50,7 +50,7 @@ impl<T> Timers<T> {
     /// Moves a timer, pending or expired, to another instant.
     pub(crate) fn reset(&mut self, key: Key, at: Instant) -> bool {
         let Some(entry) = self.entries.get(key) else { return false };
-        let place = entry.place;
+        let place = entry.place as usize;
         match self.heap.get_mut(place) {
             Some(item) => {
                 item.at = at;
@@ -65,7 +65,7 @@ impl<T> Timers<T> {
     pub(crate) fn cancel(&mut self, key: Key) -> Option<T> {
         let entry = self.entries.remove(key)?;
         if entry.place != NOWHERE {
-            self.take_out(entry.place);
+            self.take_out(entry.place as usize);
         }
         Some(entry.data)
     }
@@ -139,7 +139,7 @@ impl<T> Timers<T> {
     fn note(&mut self, place: usize) {
         let Some(item) = self.heap.get(place) else { return };
         if let Some(entry) = self.entries.get_mut(item.key) {
-            entry.place = place;
+            entry.place = u32::try_from(place).unwrap_or(NOWHERE);
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::time::Instant;
 
-use super::{Channel, Next, Turn};
+use super::{Channel, Ending, Next, Turn};
 use crate::clock::after;
 use crate::connection::LINGER;
 
@@ -18,24 +19,25 @@ impl Channel {
         }
         self.readable = true;
         // At a stop, connections on which nothing has gone out lately are not waited for. Otherwise they are: a peer may read slowly.
-        self.lingers_until = Some(match self.transport.last_written {
+        let until = match self.transport.last_written {
             written if self.house().handle().is_shutting_down() => {
                 written.map_or(turn.now, |written| after(written, LINGER))
             }
             _ => after(turn.now, LINGER),
-        });
+        };
+        self.ending = Ending::Lingers(until);
         self.transport.timing_changed = true;
-        self.linger(turn)
+        self.linger(until, turn)
     }
 
-    pub(super) fn linger(&mut self, turn: &Turn<'_>) -> Next {
+    pub(super) fn linger(&mut self, until: Instant, turn: &Turn<'_>) -> Next {
         if self.transport.link.is_cut() || self.transport.read_ended {
             return Next::Gone;
         }
-        match (self.readable, self.lingers_until) {
-            (true, _) => Next::Read,
-            (false, Some(until)) if until > turn.now => Next::Wait,
-            _ => Next::Gone,
+        match self.readable {
+            true => Next::Read,
+            false if until > turn.now => Next::Wait,
+            false => Next::Gone,
         }
     }
 

@@ -56,12 +56,28 @@ pub(crate) struct Channel {
     watches_writing: bool,
     /// It is in the loop's list of those that have more to do.
     pub(crate) queued: bool,
-    /// When it will have been closed for long enough; set once the protocol has gone.
-    lingers_until: Option<Instant>,
+    ending: Ending,
+}
+
+/// How far it is from its end.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Far,
     /// The server is stopping, and the protocol is to be told so when what has come has been delivered, or so many bytes of it.
-    before_stop: Option<u32>,
-    /// The commands that were sent to the loop before the connection was closed: what of them is for it goes out first.
-    close_after: Option<u64>,
+    ToBeTold(u32),
+    /// So many commands had been sent to the loop before the connection was closed: what of them is for it goes out first.
+    After(u64),
+    /// The protocol has gone, and when the instant comes the socket will have been kept for long enough.
+    Lingers(Instant),
+}
+
+impl Ending {
+    fn lingers_until(self) -> Option<Instant> {
+        match self {
+            Ending::Lingers(until) => Some(until),
+            _ => None,
+        }
+    }
 }
 
 /// What a loop lends to the connection whose turn it is.
@@ -123,9 +139,7 @@ impl Channel {
             broken: false,
             watches_writing: false,
             queued: false,
-            lingers_until: None,
-            before_stop: None,
-            close_after: None,
+            ending: Ending::Far,
         }
     }
 
@@ -161,8 +175,8 @@ impl Channel {
 
     /// Another thread, or another connection, wants something written.
     pub(crate) fn write(&mut self, data: &[u8], turn: &mut Turn<'_>) -> Fate {
-        match self.close_after {
-            Some(commands) if turn.done < commands => drop(self.transport.write_while_closing(data)),
+        match self.ending {
+            Ending::After(commands) if turn.done < commands => drop(self.transport.write_while_closing(data)),
             _ => drop(self.transport.write(data)),
         }
         self.run(turn)
@@ -192,7 +206,9 @@ impl Channel {
     pub(crate) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Fate {
         self.readable = true;
         self.queued = false;
-        self.before_stop = Some(BYTES_BEFORE_STOP);
+        if let Ending::Far = self.ending {
+            self.ending = Ending::ToBeTold(BYTES_BEFORE_STOP);
+        }
         self.run(turn)
     }
 
@@ -211,7 +227,7 @@ impl Channel {
     fn run(&mut self, turn: &mut Turn<'_>) -> Fate {
         // A cut shows as an end.
         let usual = self.readable && !self.queued && self.transport.is_quiet() && !self.transport.link.is_cut();
-        if !usual || self.before_stop.is_some() || self.is_crowded(turn) {
+        if !usual || matches!(self.ending, Ending::ToBeTold(_)) || self.is_crowded(turn) {
             return self.go_on(turn, 0, 0);
         }
         let bytes = self.read(turn);
@@ -226,35 +242,33 @@ impl Channel {
     #[inline(never)]
     fn go_on(&mut self, turn: &mut Turn<'_>, mut reads: usize, mut bytes: usize) -> Fate {
         let again = loop {
-            let next = self.settle(turn);
-            match next {
-                Next::Gone => return self.end(turn),
-                Next::Wait | Next::Read
-                    if self.before_stop.is_some_and(|left| left == 0 || matches!(next, Next::Wait)) =>
-                {
-                    self.before_stop = None;
+            match (self.settle(turn), self.ending) {
+                (Next::Gone, _) => return self.end(turn),
+                (Next::Wait, Ending::ToBeTold(_)) | (Next::Read, Ending::ToBeTold(0)) => {
+                    self.ending = Ending::Far;
                     if self.transport.is_open() {
                         self.call(Stage::ShuttingDown, |protocol, transport| protocol.shutting_down(transport));
                     }
                     continue;
                 }
-                Next::Wait => break false,
-                Next::Later => break true,
-                Next::Read if reads >= READS_A_TURN || bytes >= BYTES_A_TURN => break true,
+                (Next::Wait, _) => break false,
+                (Next::Later, _) => break true,
+                (Next::Read, _) if reads >= READS_A_TURN || bytes >= BYTES_A_TURN => break true,
                 // It is being written to, or something has come, before the turn that it waits for.
-                Next::Read if self.queued => break true,
-                Next::Read if self.is_crowded(turn) => {
+                (Next::Read, _) if self.queued => break true,
+                (Next::Read, _) if self.is_crowded(turn) => {
                     // It is not silent, whenever it is read.
                     self.transport.last_active = turn.now;
                     break true;
                 }
-                Next::Read => {}
+                (Next::Read, _) => {}
             }
             reads += 1;
             let count = self.read(turn);
             bytes += count;
-            self.before_stop =
-                self.before_stop.map(|left| left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX)));
+            if let Ending::ToBeTold(left) = &mut self.ending {
+                *left = left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
+            }
         };
         self.stamp(turn.now);
         if self.transport.write_buffer_size() > 0 && !self.watches_writing {
@@ -288,8 +302,8 @@ impl Channel {
 
     /// Sees to what callbacks and events have brought about, and says what comes next.
     fn settle(&mut self, turn: &mut Turn<'_>) -> Next {
-        if self.lingers_until.is_some() {
-            return self.linger(turn);
+        if let Ending::Lingers(until) = self.ending {
+            return self.linger(until, turn);
         }
         if self.transport.link.is_cut() {
             let cut = Error::Cut { address: self.transport.link.peer.to_string() };
@@ -316,7 +330,11 @@ impl Channel {
                 }
                 State::Open => break,
                 State::Closing => {
-                    let commands = *self.close_after.get_or_insert_with(|| turn.inbox.sent());
+                    let commands = match self.ending {
+                        Ending::After(commands) => commands,
+                        _ => turn.inbox.sent(),
+                    };
+                    self.ending = Ending::After(commands);
                     return match waiting > 0 {
                         true => Next::Wait,
                         // What handles and broadcasts have sent before the close goes out too.
@@ -357,7 +375,7 @@ impl Channel {
     #[inline]
     fn read(&mut self, turn: &mut Turn<'_>) -> usize {
         if !self.transport.is_open() || self.transport.pushed_back.is_some() {
-            if self.lingers_until.is_some() {
+            if let Ending::Lingers(_) = self.ending {
                 return self.discard(turn);
             }
             if self.transport.has_pushed_back() {

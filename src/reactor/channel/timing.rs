@@ -22,7 +22,7 @@ impl Channel {
         if matches!(self.transport.state, State::Broken(_)) || self.due().map_or(true, |due| due > turn.now) {
             return self.run(turn);
         }
-        if self.lingers_until.is_some() {
+        if self.ending.lingers_until().is_some() {
             return self.end(turn);
         }
         let address = || self.transport.link.peer.to_string();
@@ -62,8 +62,8 @@ impl Channel {
 
     /// When the connection's timer is due, as things are now.
     fn due(&self) -> Option<Instant> {
-        if self.lingers_until.is_some() {
-            return self.lingers_until;
+        if let Some(until) = self.ending.lingers_until() {
+            return Some(until);
         }
         let idle = match self.transport.settings().timeout {
             Some(timeout) if self.transport.is_open() => self.transport.last_active.checked_add(timeout),
