@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::reactor::{fill, serving, ReactorKind};
-use common::{failures, read_all, receive};
+use common::{eventually, failures, read_all, receive, Served};
 use socketserver::framing::{Decoder, FrameDecoder, FramingError, LengthPrefix, LineDecoder};
 use socketserver::reactor::{Framed, MessageProtocol};
 use socketserver::{Error, Transport};
@@ -34,6 +34,9 @@ every_reactor! {
     a_batch_with_long_answers_is_held_while_the_buffer_is_full
     each_connection_has_a_decoder_of_its_own
     a_panic_in_message_received_ends_the_connection
+    half_a_message_is_completed_at_a_stop
+    whoever_is_between_messages_is_told_of_a_stop_at_once
+    a_peer_that_ends_within_a_message_lets_the_stop_pass
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -385,4 +388,78 @@ fn a_panic_in_message_received_ends_the_connection<K: ReactorKind>() {
     assert_eq!(served.handle.stats().panics, 1);
     served.stop();
     assert_eq!(told.try_iter().count(), 0);
+}
+
+/// Stops the server, and waits until its loops have told those connections of it that there have been. With the others, each loop has one more
+/// than before, which is told last, and says so.
+fn stop(served: &Served, farewell: &[u8]) {
+    let others = [(); 3].map(|()| served.connect());
+    eventually("they are at home", || served.handle.stats().active == 4);
+    served.handle.shutdown();
+    for mut other in others {
+        assert_eq!(read_all(&mut other), farewell);
+    }
+}
+
+/// The rest of it comes after the stop; what follows is not served any more.
+fn half_a_message_is_completed_at_a_stop<K: ReactorKind>() {
+    let (messages, seen) = Messages::new(|seen, transport| {
+        if let Seen::Message(message) = seen {
+            transport.write(message);
+        }
+    });
+    let served = serving(K::bind(K::builder(), Framed::new(LineDecoder::new(), messages)));
+    let mut client = served.connect();
+    client.write_all(b"one\nha").unwrap();
+    client.read_exact(&mut [0; 3]).unwrap();
+    stop(&served, b"");
+    client.write_all(b"lf\nthree\n").unwrap();
+    assert_eq!(read_all(&mut client), b"half");
+    drop(client);
+    let report = served.join().unwrap();
+    assert_eq!((report.drained, report.abandoned), (4, 0));
+    let messages: Vec<Seen> = seen.try_iter().filter(|seen| matches!(seen, Seen::Message(_))).collect();
+    assert_eq!(messages, [message(b"one"), message(b"half")]);
+}
+
+fn whoever_is_between_messages_is_told_of_a_stop_at_once<K: ReactorKind>() {
+    let (messages, seen) = Messages::new(|_, _| {});
+    let served = serving(K::bind(K::builder(), Framed::new(FrameDecoder::new(LengthPrefix::U8), messages)));
+    let mut client = served.connect();
+    client.write_all(b"\x02ab").unwrap();
+    assert_eq!([receive(&seen), receive(&seen)], [Seen::Made, message(b"ab")]);
+    served.handle.shutdown();
+    assert_eq!(read_all(&mut client), b"");
+    drop(client);
+    assert!(served.join().unwrap().is_clean());
+}
+
+fn a_peer_that_ends_within_a_message_lets_the_stop_pass<K: ReactorKind>() {
+    /// Stays open when the peer has ended, until it is told.
+    #[derive(Clone)]
+    struct Stays(Sender<Vec<u8>>);
+
+    impl MessageProtocol for Stays {
+        fn message_received(&mut self, _: &mut Transport, message: &[u8]) {
+            self.0.send(message.to_vec()).unwrap();
+        }
+
+        fn eof_received(&mut self, _: &mut Transport) {}
+
+        fn shutting_down(&mut self, transport: &mut Transport) {
+            transport.write(b"told");
+            transport.close();
+        }
+    }
+
+    let (sender, messages) = channel();
+    let served = serving(K::bind(K::builder(), Framed::new(LineDecoder::new(), Stays(sender))));
+    let mut client = served.connect();
+    client.write_all(b"one\nha").unwrap();
+    assert_eq!(receive(&messages), b"one");
+    stop(&served, b"told");
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&mut client), b"told");
+    assert_eq!(receive(&messages), b"ha");
+    assert!(served.join().unwrap().is_clean());
 }

@@ -47,7 +47,8 @@ pub trait MessageProtocol: Send + 'static {
         transport.fail_for_timeout();
     }
 
-    /// As [`Protocol::shutting_down`].
+    /// As [`Protocol::shutting_down`]; but where half a message has come, when the other half has been delivered. A peer that does not
+    /// send it is cut at the drain deadline.
     fn shutting_down(&mut self, transport: &mut Transport) {
         transport.close();
     }
@@ -87,12 +88,14 @@ pub trait MessageProtocol: Send + 'static {
 pub struct Framed<D, P> {
     decoder: D,
     protocol: P,
+    /// The server is stopping, and the protocol is told when the message that was under way has been delivered.
+    to_be_told: bool,
 }
 
 impl<D: Decoder, P: MessageProtocol> Framed<D, P> {
     /// Serves `protocol` with the messages that `decoder` makes.
     pub fn new(decoder: D, protocol: P) -> Self {
-        Framed { decoder, protocol }
+        Framed { decoder, protocol, to_be_told: false }
     }
 
     fn deliver(&mut self, transport: &mut Transport, mut data: &[u8]) {
@@ -106,8 +109,16 @@ impl<D: Decoder, P: MessageProtocol> Framed<D, P> {
                 Ok(None) => return,
                 Err(error) => return self.fail(transport, error),
             }
+            self.tell_late(transport);
         }
         transport.push_back_for_later(data);
+    }
+
+    /// Tells of a stop that came while a message was under way.
+    fn tell_late(&mut self, transport: &mut Transport) {
+        if std::mem::take(&mut self.to_be_told) && !transport.is_closing() {
+            self.protocol.shutting_down(transport);
+        }
     }
 
     fn fail(&mut self, transport: &mut Transport, error: FramingError) {
@@ -137,6 +148,7 @@ impl<D: Decoder + Send + 'static, P: MessageProtocol> Protocol for Framed<D, P> 
         if !transport.is_closing() {
             self.protocol.eof_received(transport);
         }
+        self.tell_late(transport);
     }
 
     fn pause_writing(&mut self, transport: &mut Transport) {
@@ -152,7 +164,10 @@ impl<D: Decoder + Send + 'static, P: MessageProtocol> Protocol for Framed<D, P> 
     }
 
     fn shutting_down(&mut self, transport: &mut Transport) {
-        self.protocol.shutting_down(transport);
+        self.to_be_told = true;
+        if self.decoder.buffered() == 0 {
+            self.tell_late(transport);
+        }
     }
 
     fn connection_lost(&mut self, transport: &mut Transport, error: Option<&io::Error>) {

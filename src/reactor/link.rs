@@ -79,12 +79,24 @@ impl Link {
         }
     }
 
+    #[cfg(feature = "coroutine")]
+    fn connection(&self) -> Option<Arc<dyn Cut>> {
+        self.home()?.connection.as_ref()?.upgrade()
+    }
+
     pub(crate) fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Acquire)
     }
 }
 
 impl Cut for Link {
+    #[cfg(feature = "coroutine")]
+    fn dismiss(&self) {
+        if let Some(connection) = self.connection() {
+            connection.dismiss();
+        }
+    }
+
     /// Wakes the loop, which closes the connection with a reset: whoever reads to the end must not take what has been cut for the whole.
     /// So this direction is not ended here, which would send the peer a clean end.
     fn cut(&self) {
@@ -93,8 +105,8 @@ impl Cut for Link {
         #[cfg(feature = "coroutine")]
         fence(Ordering::SeqCst);
         #[cfg(feature = "coroutine")]
-        if let Some(Home { inbox, key, connection: Some(connection) }) = self.home() {
-            if let Some(connection) = connection.upgrade() {
+        if let Some(Home { inbox, key, connection: Some(_) }) = self.home() {
+            if let Some(connection) = self.connection() {
                 connection.cut();
             }
             // Whatever else it waits for is over too.

@@ -74,6 +74,9 @@ pub trait Protocol: Send + 'static {
     /// open, and close when it is done; at the drain deadline the connection is cut, with
     /// [`Error::Cut`](crate::Error::Cut).
     ///
+    /// Only the protocol knows whether half a request has come, so the default closes in the middle of one too;
+    /// [`Framed`](super::Framed) waits for the rest.
+    ///
     /// What the peer had sent by then has been delivered, up to 32 MiB, as far as reading was neither paused nor held up by a full write
     /// buffer.
     fn shutting_down(&mut self, transport: &mut Transport) {
