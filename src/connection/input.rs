@@ -26,7 +26,7 @@ pub(super) struct Input {
     /// The peer has ended its direction.
     pub(super) ended: bool,
     /// Bytes of a line that a read's failure interrupted, and that the caller has: they count when the rest is read.
-    unfinished: usize,
+    pub(super) unfinished: usize,
     /// The position in the stream is lost.
     broken: Option<FramingError>,
 }
@@ -175,6 +175,8 @@ impl Connection {
             return Err(Error::Cut { address: self.peer.to_string() }.into());
         }
         match result {
+            // This side has ended it, so that it must not look like the peer's end.
+            Ok(0) if self.shared.is_dismissed() => Err(Error::Cut { address: self.peer.to_string() }.into()),
             Ok(0) => {
                 self.input.ended = true;
                 // The end may be one that this side has made, having given up a peer that did not read.

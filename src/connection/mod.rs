@@ -1,5 +1,6 @@
 //! [`Connection`] and what belongs to it.
 
+mod awaiting;
 mod close;
 mod context;
 mod deadline;

@@ -35,6 +35,9 @@ const QUEUE_GRACE: Duration = Duration::from_millis(50);
 /// Something a stop can cut at its deadline.
 #[allow(unreachable_pub)] // named by the sealed half of a public trait
 pub trait Cut: Send + Sync {
+    /// The stop begins. Ends the wait for a next request, and nothing else. Never blocks.
+    fn dismiss(&self) {}
+
     /// Ends all reading and writing, now and from now on. Never blocks.
     fn cut(&self);
 
@@ -142,6 +145,7 @@ impl Control {
             self.wait_listener_closed(QUEUE_GRACE);
         }
         self.close_listener();
+        self.each_target(|target| target.dismiss());
         let report = if self.block_on_close {
             let (drained, abandoned) = self.gate.wait_drained();
             let still_running = if abandoned > 0 { self.cut_all() } else { 0 };
@@ -171,7 +175,7 @@ impl Control {
     fn each_target(&self, work: impl Fn(&dyn Cut)) {
         for target in self.gate.targets().into_iter().flatten() {
             if let Some(target) = target.upgrade() {
-                contained("cutting a connection", || work(&*target));
+                contained("ending a connection", || work(&*target));
             }
         }
     }
