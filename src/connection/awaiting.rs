@@ -50,7 +50,7 @@ impl Connection {
         let result = if stopping {
             // What has come is served to its end.
             self.shared.end_pause();
-            let usual = std::mem::replace(&mut self.read_timeout, Some(GLANCE));
+            let usual = self.read_timeout.replace(GLANCE);
             let result = self.fill_buf().map(|available| !available.is_empty());
             self.read_timeout = usual;
             result
