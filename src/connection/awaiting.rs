@@ -45,24 +45,24 @@ impl Connection {
         if self.has_input() || self.input.unfinished > 0 {
             return Ok(true);
         }
-        self.shared.begin_pause();
+        self.shared.pause.begin();
         let stopping = self.context.server().is_shutting_down();
         let result = if stopping {
             // What has come is served to its end.
-            self.shared.end_pause();
+            self.shared.pause.end();
             let usual = self.read_timeout.replace(GLANCE);
             let result = self.fill_buf().map(|available| !available.is_empty());
             self.read_timeout = usual;
             result
         } else {
             let result = self.fill_buf().map(|available| !available.is_empty());
-            self.shared.end_pause();
+            self.shared.pause.end();
             result
         };
         match result {
             Err(error) if stopping && error.kind() == io::ErrorKind::TimedOut => Ok(false),
             // The stop's own doing, whatever the stream calls it.
-            Err(_) if self.shared.is_dismissed() && !self.shared.is_cut() => Ok(false),
+            Err(_) if self.shared.pause.is_dismissed() && !self.shared.is_cut() => Ok(false),
             result => result,
         }
     }

@@ -176,7 +176,7 @@ impl Connection {
         }
         match result {
             // This side has ended it, so that it must not look like the peer's end.
-            Ok(0) if self.shared.is_dismissed() => Err(Error::Cut { address: self.peer.to_string() }.into()),
+            Ok(0) if self.shared.pause.is_dismissed() => Err(Error::Cut { address: self.peer.to_string() }.into()),
             Ok(0) => {
                 self.input.ended = true;
                 // The end may be one that this side has made, having given up a peer that did not read.

@@ -7,6 +7,7 @@ mod deadline;
 mod input;
 mod keepalive;
 mod options;
+mod pause;
 mod shared;
 mod signal;
 mod turn;

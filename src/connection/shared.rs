@@ -3,11 +3,12 @@
 use std::fmt;
 use std::io;
 use std::net::Shutdown;
-use std::sync::atomic::{fence, AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::deadline::Deadline;
+use super::pause::Pause;
 use super::signal::Signal;
 use super::writing::WritingSide;
 use crate::address::Address;
@@ -26,19 +27,11 @@ pub(crate) struct Shared {
     /// What was put over it since, such as a TLS session.
     upper: OnceLock<Arc<dyn Stream>>,
     cut: AtomicBool,
-    /// Nothing is under way, and the next request is being waited for: one of the constants below.
-    pause: AtomicU8,
+    pub(super) pause: Pause,
     pub(super) side: Mutex<WritingSide>,
     /// Signalled when the turn to write is given up.
     pub(super) turn: Signal,
 }
-
-/// A request is under way.
-const BUSY: u8 = 0;
-/// The next one is being waited for.
-const IDLE: u8 = 1;
-/// A stop has ended that wait, and reading with it.
-const DISMISSED: u8 = 2;
 
 impl Shared {
     pub(crate) fn new(
@@ -52,7 +45,7 @@ impl Shared {
             raw: stream,
             upper: OnceLock::new(),
             cut: AtomicBool::new(false),
-            pause: AtomicU8::new(BUSY),
+            pause: Pause::new(),
             side: Mutex::new(WritingSide::new(peer, timeout, deadline, queue_limit)),
             turn: Signal::default(),
         }
@@ -71,23 +64,6 @@ impl Shared {
 
     pub(crate) fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Acquire)
-    }
-
-    /// From now on a stop ends the wait, until it is `over`.
-    pub(super) fn begin_pause(&self) {
-        let _ = self.pause.compare_exchange(BUSY, IDLE, Ordering::AcqRel, Ordering::Relaxed);
-        // In one order with `dismiss`: either that sees the pause, or whoever pauses sees the stop.
-        fence(Ordering::SeqCst);
-    }
-
-    /// A request is under way again, unless a stop has come before.
-    pub(super) fn end_pause(&self) {
-        let _ = self.pause.compare_exchange(IDLE, BUSY, Ordering::AcqRel, Ordering::Relaxed);
-    }
-
-    /// Whether a stop has ended the wait for a next request, and reading with it.
-    pub(super) fn is_dismissed(&self) -> bool {
-        self.pause.load(Ordering::Acquire) == DISMISSED
     }
 
     pub(crate) fn set_peer(&self, peer: Address) {
@@ -137,8 +113,7 @@ pub(crate) fn explain_timeout(
 
 impl Cut for Shared {
     fn dismiss(&self) {
-        fence(Ordering::SeqCst);
-        if self.pause.compare_exchange(IDLE, DISMISSED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        if self.pause.dismiss() {
             let _ = self.raw.shutdown(Shutdown::Read);
         }
     }
