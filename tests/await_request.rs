@@ -72,6 +72,7 @@ fn a_request_that_has_begun_is_served_to_its_end<K: StreamKind>() {
     served.handle.shutdown();
     client.write_all(b"lf\n").unwrap();
     assert_eq!(read_all(&mut client), b"half\n");
+    drop(client);
     let report = served.join().unwrap();
     assert_eq!((report.drained, report.abandoned), (1, 0));
 }
@@ -91,6 +92,7 @@ fn a_request_that_has_come_is_served_although_the_server_stops<K: StreamKind>() 
     std::thread::sleep(Duration::from_millis(20));
     client.write_all(b"lf\n").unwrap();
     assert_eq!(read_all(&mut client), b"half\n");
+    drop(client);
     let report = served.join().unwrap();
     assert_eq!((report.drained, report.abandoned), (1, 0));
 }
@@ -162,6 +164,7 @@ fn what_has_been_read_ahead_is_a_request<K: StreamKind>() {
     assert_eq!(read_byte(&mut client), Some(b'+'));
     client.write_all(b"c").unwrap();
     assert_eq!(receive(&answers), [true, true, true]);
+    drop(client);
     served.stop();
 }
 
