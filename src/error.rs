@@ -1,5 +1,6 @@
 //! [`Error`], [`Result`] and [`Phase`].
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -158,7 +159,7 @@ pub enum Error {
         /// The value it was given.
         value: String,
         /// Why not.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
 
     /// A selector's key names nothing, or nothing of that type.

@@ -59,7 +59,7 @@ pub(crate) fn no_dual_stack(endpoint: &Endpoint) -> Error {
     Error::InvalidSetting {
         setting: "dual_stack",
         value: format!("true on {endpoint}"),
-        reason: "one socket for both families is an IPv6 one; bind to [::] for all interfaces",
+        reason: "one socket for both families is an IPv6 one; bind to [::] for all interfaces".into(),
     }
 }
 

@@ -321,8 +321,11 @@ fn a_stack_that_overflows_ends_the_process() {
 
 #[test]
 fn settings_that_cannot_be_are_named() {
+    fn refused(builder: Builder<TcpListener, Coroutines>) -> Error {
+        builder.bind("127.0.0.1:0", handler_fn(lines)).map(drop).unwrap_err()
+    }
     fn named(builder: Builder<TcpListener, Coroutines>) -> &'static str {
-        match builder.bind("127.0.0.1:0", handler_fn(lines)).map(drop).unwrap_err() {
+        match refused(builder) {
             Error::InvalidSetting { setting, .. } => setting,
             error => panic!("{error}"),
         }
@@ -334,5 +337,12 @@ fn settings_that_cannot_be_are_named() {
     assert_eq!(named(builder().max_line(0)), "max_line");
     assert_eq!(named(builder().read_timeout(Duration::ZERO)), "read_timeout");
     #[cfg(target_os = "linux")]
-    assert_eq!(named(builder().max_connections(1_000_000_000)), "max_connections");
+    {
+        // It says how many would be taken.
+        let text = refused(builder().max_connections(1_000_000_000)).to_string();
+        let rest = text.strip_prefix("max_connections cannot be 1000000000: ").unwrap();
+        let most: usize = rest.split_once(' ').unwrap().0.parse().unwrap();
+        drop(builder().max_connections(most).bind("127.0.0.1:0", handler_fn(lines)).unwrap());
+        assert!(refused(builder().max_connections(most + 1)).to_string().contains(rest));
+    }
 }

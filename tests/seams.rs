@@ -113,14 +113,16 @@ fn a_preparation_has_a_deadline_of_its_own() {
     let running = Server::<Introduced, Threading>::builder()
         .prepare_timeout(limit)
         .read_timeout(None)
-        .handle_error(move |failure| tell((failure.stage(), failure.is_disconnect())))
+        .handle_error(move |failure| tell((failure.stage(), failure.is_disconnect(), failure.to_string())))
         .from_listener(introduced(), echo())
         .unwrap()
         .spawn()
         .unwrap();
     let started = Instant::now();
     let silent = TcpStream::connect(running.local_addr()).unwrap();
-    assert_eq!(receive(&told), (Stage::Prepare, true));
+    let (stage, is_disconnect, text) = receive(&told);
+    assert_eq!((stage, is_disconnect), (Stage::Prepare, true));
+    assert!(text.contains("timed out after 50ms"), "the limit as it was set: {text}");
     assert!(started.elapsed() >= limit);
     // Nobody else was held up, and it has been closed.
     assert_eq!(call(running.local_addr(), "from 192.0.2.1:80\nx"), "x");

@@ -54,7 +54,7 @@ impl Keepalive {
         } else {
             return Ok(());
         };
-        Err(Error::InvalidSetting { setting: "keepalive", value, reason })
+        Err(Error::InvalidSetting { setting: "keepalive", value, reason: reason.into() })
     }
 
     pub(crate) fn apply(&self, socket: &socket2::Socket) -> std::io::Result<()> {

@@ -236,10 +236,14 @@ impl Connection {
     }
 
     /// Runs `step` under a deadline, unless the request's own is earlier, and puts that back.
-    pub(crate) fn within(&mut self, at: Instant, step: &mut dyn FnMut(&mut Self) -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn within(
+        &mut self,
+        deadline: Deadline,
+        step: &mut dyn FnMut(&mut Self) -> io::Result<()>,
+    ) -> io::Result<()> {
         let own = self.deadline;
-        if own.map_or(true, |own| at < own.at) {
-            self.deadline = Some(Deadline { at, within: at.saturating_duration_since(Instant::now()) });
+        if own.map_or(true, |own| deadline.at < own.at) {
+            self.deadline = Some(deadline);
             self.shared.set_deadline(self.deadline);
         }
         let result = step(self);
@@ -349,7 +353,7 @@ pub(crate) fn not_zero(setting: &'static str, timeout: Option<Duration>) -> Resu
         return Err(Error::InvalidSetting {
             setting,
             value: "zero".into(),
-            reason: "nothing could ever be done in time; None is for no limit",
+            reason: "nothing could ever be done in time; None is for no limit".into(),
         });
     }
     Ok(timeout)

@@ -175,9 +175,12 @@ impl<L: Listener> Builder<L, Coroutines> {
         if !(LEAST_STACK..=MOST_STACK).contains(&bytes) {
             return Err(invalid("stack_size", bytes, "a coroutine's stack has 64 KiB at least, 1 GiB at most"));
         }
-        if let Some(connections) = self.max_connections.filter(|&count| count > most_connections()) {
-            let reason =
-                "each takes two memory mappings, of which the kernel lets a process have so many (vm.max_map_count)";
+        let most = most_connections();
+        if let Some(connections) = self.max_connections.filter(|&count| count > most) {
+            let reason = format!(
+                "{most} are the most here, because each takes two memory mappings, of which the kernel lets a process have \
+                 so many (vm.max_map_count)"
+            );
             return Err(invalid("max_connections", connections, reason));
         }
         Ok(())

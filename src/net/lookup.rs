@@ -118,7 +118,7 @@ pub(super) fn checked_timeout(timeout: impl Into<Option<Duration>>) -> Result<Op
         return Err(Error::InvalidSetting {
             setting: "timeout",
             value: "zero".to_owned(),
-            reason: "nothing can be looked up in no time; None means no limit",
+            reason: "nothing can be looked up in no time; None means no limit".into(),
         });
     }
     Ok(timeout)

@@ -224,7 +224,7 @@ impl<T> Selector<T> {
             return Err(Error::InvalidSetting {
                 setting: "period",
                 value: "zero".into(),
-                reason: "a timer that always comes leaves no time for anything else",
+                reason: "a timer that always comes leaves no time for anything else".into(),
             });
         }
         self.add_timer(period, Some(period), data)

@@ -1,6 +1,7 @@
 //! From settings to a server.
 
 use std::any::TypeId;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -248,6 +249,6 @@ fn within_descriptors(connections: usize) -> usize {
     }
 }
 
-pub(crate) fn invalid(setting: &'static str, value: impl fmt::Display, reason: &'static str) -> Error {
-    Error::InvalidSetting { setting, value: value.to_string(), reason }
+pub(crate) fn invalid(setting: &'static str, value: impl fmt::Display, reason: impl Into<Cow<'static, str>>) -> Error {
+    Error::InvalidSetting { setting, value: value.to_string(), reason: reason.into() }
 }

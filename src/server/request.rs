@@ -1,17 +1,17 @@
 //! [`Request`]: what the server machinery asks of a request.
 
 use crate::address::Address;
-use crate::connection::Connection;
+use crate::connection::{Connection, Deadline};
 use crate::control::Target;
 use crate::datagram::Datagram;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a listener accepts and a [`Handler`](crate::Handler) serves. Implemented by this crate's request types only; a listener of
 /// your own brings its own [`Stream`](crate::Stream) and makes a [`Connection`] of it.
 pub trait Request: sealed::Steps {}
 
 pub(crate) mod sealed {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::{Address, Target};
 
@@ -37,6 +37,7 @@ pub(crate) mod sealed {
         fn within(
             &mut self,
             deadline: Instant,
+            timeout: Duration,
             step: &mut dyn FnMut(&mut Self) -> std::io::Result<()>,
         ) -> std::io::Result<()>;
         /// Ends a request that was served, cleanly.
@@ -70,9 +71,10 @@ impl sealed::Steps for Connection {
     fn within(
         &mut self,
         deadline: Instant,
+        timeout: Duration,
         step: &mut dyn FnMut(&mut Self) -> std::io::Result<()>,
     ) -> std::io::Result<()> {
-        Connection::within(self, deadline, step)
+        Connection::within(self, Deadline { at: deadline, within: timeout }, step)
     }
 
     fn close(&mut self) -> std::io::Result<()> {
@@ -105,7 +107,12 @@ impl sealed::Arrival for Datagram {
 }
 
 impl sealed::Steps for Datagram {
-    fn within(&mut self, _: Instant, step: &mut dyn FnMut(&mut Self) -> std::io::Result<()>) -> std::io::Result<()> {
+    fn within(
+        &mut self,
+        _: Instant,
+        _: Duration,
+        step: &mut dyn FnMut(&mut Self) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
         // It has come already, whole.
         step(self)
     }

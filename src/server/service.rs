@@ -81,7 +81,8 @@ impl<R: Request> Service<R> {
         let Some(preparation) = &self.preparation else { return Ok(()) };
         let deadline = after(Instant::now(), self.prepare_timeout);
         guarded_result(Stage::Prepare, || {
-            Ok(request.within(deadline, &mut |request| preparation.prepare(request, deadline))?)
+            let mut step = |request: &mut R| preparation.prepare(request, deadline);
+            Ok(request.within(deadline, self.prepare_timeout, &mut step)?)
         })
     }
 }

@@ -161,7 +161,8 @@ impl Settings {
     fn check(&self) -> Result<()> {
         check_timeout(self.timeout)?;
         check_retries(self.retries)?;
-        let invalid = |setting, value: String, reason| Err(Error::InvalidSetting { setting, value, reason });
+        let invalid =
+            |setting, value, reason: &'static str| Err(Error::InvalidSetting { setting, value, reason: reason.into() });
         if self.first_retry == Some(Duration::ZERO) {
             return invalid(
                 "first_retry",
@@ -193,7 +194,7 @@ pub(super) fn check_timeout(timeout: Duration) -> Result<()> {
         return Err(Error::InvalidSetting {
             setting: "timeout",
             value: "zero".to_owned(),
-            reason: "nothing can be answered in no time",
+            reason: "nothing can be answered in no time".into(),
         });
     }
     Ok(())
@@ -204,7 +205,7 @@ pub(super) fn check_retries(retries: u32) -> Result<()> {
         return Err(Error::InvalidSetting {
             setting: "retries",
             value: retries.to_string(),
-            reason: "10 is the most; with every pause twice the last, more would come too late",
+            reason: "10 is the most; with every pause twice the last, more would come too late".into(),
         });
     }
     Ok(())

@@ -156,7 +156,7 @@ impl Builder<UdpListener, EventLoops> {
         ];
         for (setting, value, reason) in settings {
             if let Some(value) = value {
-                return Err(Error::InvalidSetting { setting, value, reason });
+                return Err(Error::InvalidSetting { setting, value, reason: reason.into() });
             }
         }
         Ok(())
