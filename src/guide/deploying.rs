@@ -16,8 +16,26 @@
 //! ```
 //!
 //! **Socket activation.** systemd opens the socket, and keeps it over restarts: clients that come meanwhile wait in its queue, and none is
-//! refused. The listening socket is descriptor 3, and [`from_listener`](Builder::from_listener) takes it, of std's type, such as the crate `listenfd`
-//! makes of it. The backlog is then the unit's own (`Backlog=`), and the settings of how to bind have no effect.
+//! refused. The unit of the socket, `my-server.socket` beside `my-server.service`, says where, and how long the queue is; the settings of how
+//! to bind have no effect then:
+//!
+//! ```ini
+//! [Socket]
+//! ListenStream=0.0.0.0:4711
+//! Backlog=4096
+//!
+//! [Install]
+//! WantedBy=sockets.target
+//! ```
+//!
+//! The process finds the socket as descriptor 3. To make one of std's listeners of it takes `unsafe`, which the crate `listenfd` has for you; it also
+//! looks whether the descriptor was meant for this process:
+//!
+//! ```text
+//! let inherited = ListenFd::from_env().take_tcp_listener(0)?.ok_or("started without a socket")?;
+//! ```
+//!
+//! [`from_listener`](Builder::from_listener) serves it:
 //!
 //! ```
 //! use socketserver::{handler_fn, Connection, ThreadingTcpServer};
@@ -32,6 +50,8 @@
 //! # serve(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
 //! ```
 //!
+//! It sets the socket to non-blocking, for everybody who shares it: for systemd, which keeps it, and for the next process that is given it.
+//!
 //! A Unix socket of systemd's is taken in the same way, and its path is left to systemd.
 //!
 //! # A load balancer
@@ -41,8 +61,8 @@
 //! ```
 //! use socketserver::server::{AcceptError, Listener, Prepare, Readiness, Threading};
 //! use socketserver::{handler_fn, tcp, Address, Connection, RequestContext, Server};
-//! use std::io::{self, BufRead};
-//! use std::net::{IpAddr, SocketAddr};
+//! use std::io::{self, BufRead, ErrorKind, Write};
+//! use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 //! use std::sync::Arc;
 //! use std::time::Instant;
 //!
@@ -67,43 +87,88 @@
 //!     }
 //! }
 //!
-//! /// `PROXY TCP4 192.0.2.7 203.0.113.1 56324 443`, at most 107 bytes: version 1 of the protocol.
+//! /// `PROXY TCP4 192.0.2.7 203.0.113.1 56324 443`, at most 107 bytes with its line end.
 //! struct ProxyHeader;
 //!
 //! impl Prepare<Connection> for ProxyHeader {
 //!     fn prepare(&self, request: &mut Connection, _deadline: Instant) -> io::Result<()> {
 //!         let usual = request.max_line();
-//!         request.set_max_line(107);
+//!         request.set_max_line(106); // and the newline
 //!         let mut line = String::new();
 //!         request.read_line(&mut line)?;
 //!         request.set_max_line(usual);
-//!         let mut words = line.split_ascii_whitespace().skip(2);
-//!         let ip = words.next().and_then(|word| word.parse::<IpAddr>().ok());
-//!         let port = words.nth(1).and_then(|word| word.parse().ok());
-//!         match (line.starts_with("PROXY TCP"), ip, port) {
-//!             (true, Some(ip), Some(port)) => request.set_peer_addr(Address::Inet(SocketAddr::new(ip, port))),
-//!             _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "no PROXY header")),
+//!         if !line.ends_with('\n') {
+//!             // The end: a health check, which connects and says nothing, or a header that was cut.
+//!             return Err(ErrorKind::UnexpectedEof.into());
+//!         }
+//!         match client(&line).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "no PROXY header"))? {
+//!             Some(client) => request.set_peer_addr(Address::Inet(client)),
+//!             None => {} // the balancer itself
 //!         }
 //!         Ok(())
 //!     }
 //! }
 //!
+//! /// The client that a header names, if it names one; `None` where it is no header.
+//! fn client(line: &str) -> Option<Option<SocketAddr>> {
+//!     let words: Vec<&str> = line.strip_suffix("\r\n")?.split(' ').collect();
+//!     let (ip, port) = match words[..] {
+//!         // A connection of the balancer's own, or one that it cannot say anything of: whatever follows is to be ignored.
+//!         ["PROXY", "UNKNOWN", ..] => return Some(None),
+//!         ["PROXY", "TCP4", from, _to, port, _to_port] => (from.parse::<Ipv4Addr>().ok()?.into(), port),
+//!         ["PROXY", "TCP6", from, _to, port, _to_port] => (from.parse::<Ipv6Addr>().ok()?.into(), port),
+//!         _ => return None,
+//!     };
+//!     Some(Some(SocketAddr::new(ip, port.parse().ok()?)))
+//! }
+//!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-//! let who = handler_fn(|request: &mut Connection| {
-//!     use std::io::Write;
-//!     Ok(writeln!(request, "you are {}", request.peer_addr())?)
-//! });
-//! let server = Server::<Balanced, Threading>::builder().from_listener(Balanced(listener.try_into()?), who)?;
+//! let who = handler_fn(|request: &mut Connection| Ok(writeln!(request, "you are {}", request.peer_addr())?));
+//! // Not std's `bind`, whose backlog is 128.
+//! let listener = TcpListener::from(tcp::listen("127.0.0.1:0")?);
+//! # let (tell, told) = std::sync::mpsc::channel();
+//! # let tell = std::sync::Mutex::new(tell);
+//! let server = Server::<Balanced, Threading>::builder()
+//!     # .handle_error(move |failure| tell.lock().unwrap().send((failure.stage(), failure.is_disconnect())).unwrap())
+//!     .from_listener(Balanced(listener.try_into()?), who)?;
 //! # let running = server.spawn()?;
-//! # let mut client = std::net::TcpStream::connect(running.local_addr())?;
-//! # std::io::Write::write_all(&mut client, b"PROXY TCP4 192.0.2.7 203.0.113.1 56324 443\r\n")?;
-//! # let mut answer = String::new();
-//! # std::io::Read::read_to_string(&mut client, &mut answer)?;
-//! # assert_eq!(answer, "you are 192.0.2.7:56324\n");
+//! # let call = |header: &str| -> io::Result<(String, String)> {
+//! #     let mut client = std::net::TcpStream::connect(running.local_addr())?;
+//! #     client.write_all(header.as_bytes())?;
+//! #     client.shutdown(std::net::Shutdown::Write)?;
+//! #     let mut answer = String::new();
+//! #     io::Read::read_to_string(&mut client, &mut answer)?;
+//! #     Ok((answer, client.local_addr()?.to_string()))
+//! # };
+//! # let six = "PROXY TCP6 2001:db8::7 2001:db8::1 56324 443\r\n";
+//! # let longest = format!("PROXY UNKNOWN {0} {0} 65535 65535\r\n", ["ffff"; 8].join(":"));
+//! # assert_eq!(longest.len(), 107);
+//! # assert_eq!(call("PROXY TCP4 192.0.2.7 203.0.113.1 56324 443\r\n")?.0, "you are 192.0.2.7:56324\n");
+//! # assert_eq!(call(six)?.0, "you are [2001:db8::7]:56324\n");
+//! # for unknown in ["PROXY UNKNOWN\r\n", &longest] {
+//! #     let (answer, address) = call(unknown)?;
+//! #     assert_eq!(answer, format!("you are {address}\n"));
+//! # }
+//! # assert!(told.try_recv().is_err());
+//! # let disconnects = ["", "PROXY TCP4 192.0.2.7 203.0.113.1 56324 4", "PROXY UNKNOWN\r"];
+//! # let others = [
+//! #     six.replace("TCP6", "TCP4"), six.replace("TCP6", "TCPX"), six.replace('\r', ""), six.replace(" 443", ""), "GET /\r\n".into(),
+//! #     longest.replace("\r\n", "5\r\n"), "PROXY TCP6 192.0.2.7 203.0.113.1 56324 443\r\n".into(),
+//! # ];
+//! # let others = others.iter().map(|header| (&header[..], false));
+//! # for (header, disconnect) in disconnects.map(|header| (header, true)).into_iter().chain(others) {
+//! #     assert_eq!(call(header).map_or(String::new(), |answer| answer.0), "", "{header}");
+//! #     assert_eq!(told.recv()?, (socketserver::Stage::Prepare, disconnect), "{header}");
+//! # }
 //! # running.stop()?;
 //! # Ok(()) }
 //! ```
+//!
+//! A health check that connects and closes is counted among [`handler_errors`](crate::Stats::handler_errors), but as a
+//! [disconnect](crate::Failure::is_disconnect) it is logged at debug level alone. Where the balancer can, have it send the header with its checks too.
+//!
+//! This is version 1 of the protocol, which is text. Version 2 is binary, and some balancers send no other; it takes a parser of its own, from a crate
+//! or by the protocol's specification, in the same place.
 //!
 //! **Leaving without a failed request.** A balancer goes on sending clients for as long as it takes to notice. So have its health check fail first, wait for
 //! that long, and only then call [`shutdown`](crate::ServerHandle::shutdown), which refuses new clients at once.

@@ -18,7 +18,9 @@ use crate::socket_listener::{listen, no_dual_stack, BindOptions};
 use crate::socket_stream::{KernelTimeouts, SocketStream};
 use crate::sys;
 
-/// A TCP socket that listens, as a server's [`Listener`]. Made by `bind`, or of one of std's.
+/// A TCP socket that listens, as a server's [`Listener`]. Made by the `bind` of a server or its builder, or of one of std's by
+/// `try_from`. For a listener of your own around it, [`tcp::listen`](super::listen) binds with a server's backlog:
+/// `std::net::TcpListener::from(tcp::listen(address)?).try_into()?`.
 #[derive(Debug)]
 pub struct TcpListener {
     socket: mio::net::TcpListener,

@@ -14,7 +14,8 @@ use crate::server::{AcceptError, Listener, Readiness};
 use crate::socket_listener::BindOptions;
 use crate::sys::Shareable;
 
-/// A UDP socket that receives, as a server's [`Listener`]. Made by `bind`, or of one of std's.
+/// A UDP socket that receives, as a server's [`Listener`]. Made by the `bind` of a server or its builder, or of one of std's by
+/// `try_from`.
 #[derive(Debug)]
 pub struct UdpListener {
     receiver: Receiver,

@@ -49,7 +49,8 @@ pub type UnixDatagramServer = Server<UnixDatagramListener, Sequential>;
 /// unless a [`queue`](Builder::queue) is set, or an [`overload`](Builder::overload) that rejects.
 pub type ThreadingUnixDatagramServer = Server<UnixDatagramListener, Threading>;
 
-/// A Unix datagram socket that receives, as a server's [`Listener`]. Made by `bind`, or of one of std's.
+/// A Unix datagram socket that receives, as a server's [`Listener`]. Made by the `bind` of a server or its
+/// builder, or of one of std's by `try_from`.
 #[derive(Debug)]
 pub struct UnixDatagramListener {
     /// Ours to unlink, before the socket is closed: see [`UnixListener`](super::UnixListener).

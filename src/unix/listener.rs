@@ -16,7 +16,8 @@ use crate::socket_listener::{accept, listen, BindOptions};
 use crate::socket_stream::{KernelTimeouts, SocketStream};
 use crate::sys;
 
-/// A Unix socket that listens, as a server's [`Listener`]. Made by `bind`, or of one of std's.
+/// A Unix socket that listens, as a server's [`Listener`]. Made by the `bind` of a server or its builder, or of one of std's
+/// by `try_from`.
 #[derive(Debug)]
 pub struct UnixListener {
     /// Ours to unlink. Dropped before the socket: nobody takes the path of a server that still listens, and the file's
