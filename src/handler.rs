@@ -22,6 +22,8 @@ pub type HandlerResult = Result<(), Box<dyn Error + Send + Sync>>;
 /// * If both fail, the failure that `handle_error` gets is `handle`'s, with `finish`'s beside it. (In Python `finish` hides it.)
 /// * After all three, the server closes the request.
 ///
+/// How to test one, with and without a server, is on the guide's page on [testing](crate::guide::testing).
+///
 /// An error or a panic ends that request alone; it is counted and given to `handle_error` once. (With `panic = "abort"` a
 /// panic ends the process, as does one in the drop of a value while another panic unwinds.)
 ///
