@@ -22,7 +22,7 @@
 //! * **Each request has a handler of its own**, a clone of the one given to `bind`. So `&mut self` is private to the request, what
 //!   `setup` puts into a field is there in `handle`, and what requests share is an [`Arc`](std::sync::Arc) in a field. Where Python sets
 //!   attributes on `self.server`, the shared field takes their place.
-//! * **Errors are returned, not raised, and told once**: `?` hands them up, `handle_error` or the [`log`] is told of each that ends a
+//! * **Errors are returned, not raised, and told once**: `?` hands them up, `handle_error` or the [`log`](https://docs.rs/log) is told of each that ends a
 //!   request, and no error or panic of a handler or a hook ends the server.
 //! * **An end of file is an end of file.** A connection that the server's stop has cut says [`Error::Cut`], not a clean end; after a write
 //!   that failed half-way, later ones fail too ([`Error::Poisoned`]). A client whose answer was cut half-way sees a reset: from an
@@ -49,7 +49,7 @@
 //! | `data.decode(errors="replace")` | [`String::from_utf8_lossy`] |
 //! | `struct.pack("!I", n)`, `struct.unpack("!I", …)` | `n.to_be_bytes()`, `u32::from_be_bytes(…)`; for length-prefixed messages [`Connection::write_frame`] and [`Connection::read_frame`] |
 //! | `if not data: break` after `recv` | `Ok(0)` from [`Connection::read`]; 0 from [`Connection::read_line`] |
-//! | `print(…)`, `traceback.print_exc()` in a server | the [`log`] crate with a logger of your choice; without one nothing is printed |
+//! | `print(…)`, `traceback.print_exc()` in a server | the [`log`](https://docs.rs/log) crate with a logger of your choice; without one nothing is printed |
 //!
 //! # Exceptions
 //! Binding, connecting and serving return an [`Error`], reading and writing an [`std::io::Error`], whose

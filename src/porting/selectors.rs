@@ -7,7 +7,7 @@
 //!   a number that the system gives to a newcomer is never taken for the old socket.
 //! * **Level-triggered over an edge-triggered poller.** As in Python, whatever is still ready is reported by every `select`. mio below
 //!   reports changes only, so each source that was reported is registered anew before the next wait, at the cost of a system call.
-//! * **Sockets are mio's**, which are non-blocking from the start: [`mio::net`]. Both mio and [`Interest`] are re-exported by this crate.
+//! * **Sockets are mio's**, which are non-blocking from the start: [`mio::net`](https://docs.rs/mio/1/mio/net/index.html). Both mio and [`Interest`](https://docs.rs/mio/1/mio/struct.Interest.html) are re-exported by this crate.
 //! * **Timers and wake-ups are part of it**, so no timeout has to be computed and no socket pair kept.
 //!
 //! # `selectors`
@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | `DefaultSelector()`, `BaseSelector` | [`Selector::new`] | |
 //! | `SelectSelector`, `PollSelector`, `EpollSelector`, `DevpollSelector`, `KqueueSelector` | [`Selector`], on what the system has | no limit on the number of descriptors |
-//! | `EVENT_READ`, `EVENT_WRITE` | [`Interest::READABLE`], [`Interest::WRITABLE`] | |
+//! | `EVENT_READ`, `EVENT_WRITE` | [`Interest::READABLE`](https://docs.rs/mio/1/mio/struct.Interest.html#associatedconstant.READABLE), [`Interest::WRITABLE`](https://docs.rs/mio/1/mio/struct.Interest.html#associatedconstant.WRITABLE) | |
 //! | `EVENT_READ \| EVENT_WRITE` | `Interest::READABLE \| Interest::WRITABLE` | |
 //! | `register(fileobj, events, data)` | [`Selector::register`] | data is of one type, `()` if you need none |
 //! | `unregister(fileobj)` | [`Selector::unregister`] with the socket's type, or [`Selector::remove`] | |
@@ -30,7 +30,7 @@
 //! | `get_key(fileobj)` | the [`Key`], which is `Copy`, with the methods above | |
 //! | `get_map()` | [`Selector::iter`], [`Selector::len`] | timers are in it too |
 //! | `close()`, `with` | [`Selector::close`], or dropping it | closes what is registered, which Python does not |
-//! | `register(sys.stdin, …)`, a file descriptor | whatever implements [`mio::event::Source`] and owns its descriptor | for standard input, a thread that reads it and a [waker](Selector::waker) |
+//! | `register(sys.stdin, …)`, a file descriptor | whatever implements [`mio::event::Source`](https://docs.rs/mio/1/mio/event/trait.Source.html) and owns its descriptor | for standard input, a thread that reads it and a [waker](Selector::waker) |
 //! | `sock.setblocking(False)` | nothing to do for mio's sockets | one of std's: `set_nonblocking(true)`, then `TcpStream::from_std` |
 //! | a socket pair or pipe to end the wait | [`Selector::waker`], which is `Clone + Send`; [`Selector::was_woken`] | |
 //! | a deadline of one's own, `timeout=deadline - time.monotonic()` | [`Selector::set_timer`], [`Selector::set_interval`] | reported like a socket: [`Ready::is_timer`] |
@@ -38,14 +38,14 @@
 //! # `select`, `poll`, `epoll`
 //! | Python | here |
 //! |---|---|
-//! | `select.select(inputs, outputs, [], timeout)` | each socket registered once, with its [`Interest`]; then [`Selector::select`] |
+//! | `select.select(inputs, outputs, [], timeout)` | each socket registered once, with its [`Interest`](https://docs.rs/mio/1/mio/struct.Interest.html); then [`Selector::select`] |
 //! | `select.select([], [sock], [], 5.0)` after a non-blocking connect | [`tcp::connect_nonblocking`], a [timer](Selector::set_timer), [`tcp::connect_outcome`] |
 //! | the list of exceptional conditions | none: errors are readiness; urgent data is `Interest::PRIORITY`, on Linux, and reported as readable |
 //! | `time.sleep`, `select.select([], [], [], t)` | [`Selector::select`] of an empty selector waits, too |
 //! | `select.poll()`, `select.epoll()`, `select.kqueue()` | [`Selector`] |
-//! | `POLLIN`, `POLLOUT`, `EPOLLIN`, `EPOLLOUT` | [`Interest::READABLE`], [`Interest::WRITABLE`] |
+//! | `POLLIN`, `POLLOUT`, `EPOLLIN`, `EPOLLOUT` | [`Interest::READABLE`](https://docs.rs/mio/1/mio/struct.Interest.html#associatedconstant.READABLE), [`Interest::WRITABLE`](https://docs.rs/mio/1/mio/struct.Interest.html#associatedconstant.WRITABLE) |
 //! | `POLLHUP`, `POLLERR`, `EPOLLRDHUP` | readiness; the next read or write says which |
-//! | `EPOLLET` | [`mio::Poll`] itself, without a [`Selector`] |
+//! | `EPOLLET` | [`mio::Poll`](https://docs.rs/mio/1/mio/struct.Poll.html) itself, without a [`Selector`] |
 //! | `EPOLLONESHOT`, `EPOLLEXCLUSIVE` | none |
 //!
 //! # A select loop
@@ -157,4 +157,4 @@
 #[allow(unused_imports)] // for the documentation
 use crate::reactor::{Key, Ready, Selector};
 #[allow(unused_imports)] // for the documentation
-use crate::{mio, mio::Interest, tcp};
+use crate::tcp;

@@ -19,7 +19,7 @@
 //! | `create_server(address)` | `bind` of a server; for a loop of your own, [`tcp::listen`] | |
 //! | `create_server(…, backlog, reuse_port, dualstack_ipv6)` | [`Builder::backlog`], [`Builder::reuse_port`], [`Builder::dual_stack`] | |
 //! | `create_server(…, family)` | the address says it | |
-//! | `socket(family, type, proto)` | none; what is left is [`socket2::Socket`], for [`Builder::from_listener`], `from_socket` of [`UdpServer`], or [`Connection::from`](Connection#trait-implementations) of std's streams | |
+//! | `socket(family, type, proto)` | none; what is left is [`socket2::Socket`](https://docs.rs/socket2/0.6/socket2/struct.Socket.html), for [`Builder::from_listener`], `from_socket` of [`UdpServer`], or [`Connection::from`](Connection#trait-implementations) of std's streams | |
 //! | `socketpair()` | `UnixStream::pair()` of std, and [`Connection::from`](Connection#trait-implementations) each | |
 //! | `fromfd(fd, …)`, `socket(fileno=fd)` | std's types from an `OwnedFd`, then as above | |
 //! | `getdefaulttimeout()`, `setdefaulttimeout(t)` | none: the [builder](Builder::read_timeout)'s, or the connection's | |
@@ -67,7 +67,7 @@
 //! | `fileno()` | [`Connection::socket`], and `as_raw_fd` of it | lent: an owner made of it would close it a second time |
 //! | `detach()` | none: a connection keeps its socket | |
 //! | `getpeername()`, `getsockname()` | [`Connection::peer_addr`], [`Connection::local_addr`] | |
-//! | `family`, `type`, `proto`, `getsockopt`, `ioctl` | [`Connection::socket`], as far as [`socket2`] has it | |
+//! | `family`, `type`, `proto`, `getsockopt`, `ioctl` | [`Connection::socket`], as far as [`socket2`](https://docs.rs/socket2/0.6/socket2/) has it | |
 //! | `get_inheritable()`, `set_inheritable(…)` | none: not inherited, Python's default too | |
 //!
 //! # Timeouts
@@ -303,7 +303,7 @@ use crate::net::gethostname;
 #[allow(unused_imports)] // for the documentation
 use crate::net::{getfqdn, gethostbyaddr, getnameinfo};
 #[allow(unused_imports)] // for the documentation
-use crate::{net, server::Builder, socket2, tcp, tcp::Connector, Connection, Datagram, Server, UdpClient, UdpServer};
+use crate::{net, server::Builder, tcp, tcp::Connector, Connection, Datagram, Server, UdpClient, UdpServer};
 #[allow(unused_imports)] // for the documentation
 use std::io::{BufRead, Read, Write};
 #[allow(unused_imports)] // for the documentation

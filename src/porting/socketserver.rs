@@ -17,14 +17,14 @@
 //! | `ThreadingMixIn` | [`Threading`], which the `Threading…` servers have | see [below](#mix-ins) |
 //! | `ForkingMixIn`, `ForkingTCPServer`, `ForkingUDPServer`, `ForkingUnixStreamServer`, `ForkingUnixDatagramServer` | none | fork and threads do not mix; several processes share a port with [`reuse_port`](Builder::reuse_port) |
 //!
-//! The same handler serves on all four stream servers. For many thousands of clients there is, beyond Python's module,
+//! The same handler serves on all four stream servers, and with the feature `coroutine` on `CoroutineTcpServer` and `CoroutineUnixServer`. For many thousands of clients there is, beyond Python's module,
 //! [`ReactorTcpServer`](crate::ReactorTcpServer): see [`asyncio`](super::asyncio).
 //!
 //! # Methods of a server
 //! | Python | here | differences |
 //! |---|---|---|
 //! | `TCPServer((host, port), Handler)` | `TcpServer::bind("host:port", handler)`, or [`builder`](Server::builder), settings, `bind` | a value, not a class: it is cloned for each request |
-//! | `bind_and_activate=False` | `from_listener` ([`TcpServer`](Server::from_listener), [`Builder`](Builder::from_listener)), `from_socket` ([`UdpServer`](Server::from_socket)) | for options that the builder does not have, make the socket with [`socket2`] first |
+//! | `bind_and_activate=False` | `from_listener` ([`TcpServer`](Server::from_listener), [`Builder`](Builder::from_listener)), `from_socket` ([`UdpServer`](Server::from_socket)) | for options that the builder does not have, make the socket with [`socket2`](https://docs.rs/socket2/0.6/socket2/) first |
 //! | `serve_forever(poll_interval)` | [`Server::serve_forever`] | no polling; returns a [`ShutdownReport`](crate::ShutdownReport); on a thread of its own: [`Server::spawn`] |
 //! | `shutdown()` | [`ServerHandle::shutdown`], got from [`Server::handle`], in a handler from [`Connection::server`] or [`Datagram::server`] | returns at once; to wait, [`Running::stop`](crate::Running::stop) or [`Running::join`](crate::Running::join) |
 //! | `server_close()`, `with`, `__exit__` | dropping the server | what is under way gets the drain timeout; Python joins its threads without one |
@@ -102,7 +102,7 @@
 //! | `wfile.flush()` | [`Connection::flush`] | waits for what [writers](Connection::writer) have queued; writes themselves are not buffered |
 //! | `rbufsize` | none: 8 KiB | |
 //! | `wbufsize` | 0, as Python's default; for a buffer, [`io::BufWriter`] around the request | its last flush can fail: call `flush` yourself |
-//! | `timeout` (of the handler) | [`Builder::read_timeout`], [`Builder::write_timeout`], or [`Connection::set_read_timeout`] | 60 s and 30 s, Python's none. After one the call can be repeated; Python's `rfile` cannot be read any more |
+//! | `timeout` (of the handler) | [`Builder::read_timeout`], [`Builder::write_timeout`], or [`Connection::set_read_timeout`] | 60 s and 30 s, Python's none. After one the call can be repeated, with the same `String` (see [`read_line`](Connection#method.read_line)); Python's `rfile` cannot be read any more |
 //! | `disable_nagle_algorithm` | [`Builder::nodelay`] | on, Python's off |
 //!
 //! # Attributes of a datagram handler
@@ -111,7 +111,7 @@
 //! | `packet`, `request[0]` | [`Datagram::data`] | |
 //! | `socket`, `request[1]` | [`Datagram::socket`] for its options; to answer, [`Datagram::reply`] | |
 //! | `socket.sendto(data, self.client_address)` | [`Datagram::reply`] | as often as you like; waits for room 1 ms at most over UDP, 100 ms on a Unix socket ([`reply_timeout`](Builder::reply_timeout)) |
-//! | `self.request[1].sendto(data, other_peer)`, from the server's port to somebody else | [`Datagram::socket`] and its [`send_to`](socket2::Socket::send_to) | [below](#a-datagram-to-somebody-else). Never waits: kind [`WouldBlock`](io::ErrorKind::WouldBlock) where there is no room; [`answer_limit`](Builder::answer_limit) does not count it |
+//! | `self.request[1].sendto(data, other_peer)`, from the server's port to somebody else | [`Datagram::socket`] and its [`send_to`](https://docs.rs/socket2/0.6/socket2/struct.Socket.html#method.send_to) | [below](#a-datagram-to-somebody-else). Never waits: kind [`WouldBlock`](io::ErrorKind::WouldBlock) where there is no room; [`answer_limit`](Builder::answer_limit) does not count it |
 //! | `rfile` | the [`Datagram`] itself, which is [`Read`] and [`BufRead`] | |
 //! | `wfile` | a `Vec<u8>` of your own, then one [`Datagram::reply`] in `finish`: see [below](#a-datagramrequesthandler) | Python sends what is in it at the end, if need be an empty datagram, after an exception too |
 //!

@@ -74,7 +74,7 @@ const FIRST_EVENTS: usize = 256;
 ///
 /// # Sources
 /// mio's `TcpListener`, `TcpStream`, `UdpSocket`, on Unix also its `UnixListener`, `UnixStream`, `UnixDatagram`, and whatever
-/// else implements [`mio::event::Source`], several kinds in one selector. They must be non-blocking, as mio's are from the start, and
+/// else implements [`mio::event::Source`](https://docs.rs/mio/1/mio/event/trait.Source.html), several kinds in one selector. They must be non-blocking, as mio's are from the start, and
 /// own their descriptor: one that is closed elsewhere while it is registered, and whose number a newcomer is given, is taken for the
 /// newcomer. What [`get_mut`](Selector::get_mut) gives is to be read from and written to, not to be replaced by another.
 ///
