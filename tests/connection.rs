@@ -230,6 +230,30 @@ fn a_timeout_within_a_character_loses_nothing() {
     assert_eq!(line, "ab世c\n");
 }
 
+/// As std's and Python's, and as the documentation warns.
+#[test]
+fn a_last_line_without_a_newline_is_a_line_unless_a_timeout_has_handed_it_over() {
+    let _watchdog = watchdog();
+    let (mut connection, mut peer) = pair();
+    peer.write_all(b"whole\nhal").unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    let mut line = String::new();
+    assert_eq!(connection.read_line(&mut line).unwrap(), 6);
+    line.clear();
+    assert_eq!(connection.read_line(&mut line).unwrap(), 3);
+    assert_eq!(line, "hal");
+    assert_eq!(connection.read_line(&mut line).unwrap(), 0);
+
+    let (mut connection, mut peer) = pair();
+    connection.set_read_timeout(MOMENT).unwrap();
+    peer.write_all(b"hal").unwrap();
+    let mut line = String::new();
+    timeout(&connection.read_line(&mut line).unwrap_err());
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(connection.read_line(&mut line).unwrap(), 0);
+    assert_eq!(line, "hal");
+}
+
 #[test]
 fn a_line_that_is_not_utf_8_is_an_error_and_the_next_is_read() {
     let _watchdog = watchdog();

@@ -275,7 +275,8 @@ impl BufRead for Connection {
         self.input.start = self.input.start.saturating_add(count).min(self.input.end);
     }
 
-    /// Reads to `byte`, that included, or to the end, and appends to `line`. At most `max_line` bytes and the terminator.
+    /// Reads to `byte`, that included, or to the end, and appends to `line`. At most `max_line` bytes and the terminator. After a timeout it can be
+    /// repeated, as [`read_line`](#method.read_line).
     fn read_until(&mut self, byte: u8, line: &mut Vec<u8>) -> io::Result<usize> {
         let limit = self.max_line;
         let before = std::mem::take(&mut self.input.unfinished);
@@ -308,9 +309,14 @@ impl BufRead for Connection {
 
     /// Reads a line, its `\n` included, and appends it to `line`; 0 at the end. Python's `rfile.readline()`, with a limit.
     ///
+    /// What the peer has sent after its last `\n` is returned at the end as a line too, as by std's and Python's: a command that was cut by the
+    /// peer's end looks like a whole one, unless `line.ends_with('\n')` is asked.
+    ///
     /// Only whole lines are looked at as UTF-8, so a character may straddle two reads. A line that is not UTF-8 is
-    /// [`io::ErrorKind::InvalidData`]; it has been read then, and the next call reads the next line. After a timeout the
-    /// call can be repeated with the same `line`: what had arrived is in it.
+    /// [`io::ErrorKind::InvalidData`]; it has been read then, and the next call reads the next line.
+    ///
+    /// After a timeout the call can be repeated with the same `line`: what had arrived is in it, and is not counted again. So a repetition that
+    /// meets the end returns `Ok(0)` with a part of a line in `line`. A [`LineDecoder`](crate::framing::LineDecoder) keeps what had arrived itself.
     fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
         // The line's own memory is read into, when it is empty, so that a loop over lines allocates nothing.
         let (before, mut bytes) = if line.is_empty() {
