@@ -1,9 +1,9 @@
-//! A tour of every server the crate has.
+//! A tour of every server the crate has; of those with coroutines too if the feature `coroutine` is on.
 //!
 //! Shows: one handler, unchanged, on each kind of server; the same as callbacks on those that are event-driven; the clients' side; `spawn`,
 //! `stop` and what they report.
 //!
-//! Run: `cargo run --example tour`. It needs no network and no free port in particular: it uses ports of the loopback
+//! Run: `cargo run --example tour`, or with `--features coroutine`. It needs no network and no free port in particular: it uses ports of the loopback
 //! interface that the system chooses, and Unix sockets in a temporary folder that it removes.
 //!
 //! Expect: for each server a few lines of what was said and how the stop went, a last line that counts the servers, and

@@ -86,7 +86,7 @@
 //! | that queue | 4,096 clients, or the kernel's own limit | [`backlog`](server::Builder::backlog) |
 //! | a read without progress | 60 s | [`read_timeout`](server::Builder::read_timeout) |
 //! | a write without progress | 30 s | [`write_timeout`](server::Builder::write_timeout) |
-//! | a whole request | none | [`request_deadline`](server::Builder::request_deadline) |
+//! | a whole request, which is the whole connection | none | [`request_deadline`](server::Builder::request_deadline); for one command of a session [`set_deadline`](Connection::set_deadline) |
 //! | the stack of a coroutine; closures of `unblock` at once in a process | 256 KiB; 64, more wait | `stack_size` |
 //! | a line, a frame | 64 KiB, 1 MiB | [`max_line`](server::Builder::max_line), [`max_frame`](server::Builder::max_frame) |
 //! | what may wait for a slow peer of a broadcast | 256 KiB | [`write_queue`](server::Builder::write_queue) |
@@ -95,11 +95,11 @@
 //! | requests under way at a stop | 10 s, then their sockets are shut down | [`drain_timeout`](server::Builder::drain_timeout) |
 //! | a datagram | 65,535 bytes, which is all; where less is allowed, longer ones are dropped and counted | [`max_packet_size`](server::Builder::max_packet_size) |
 //! | datagrams that wait for a thread | over UDP 1,024, then they are dropped and counted; on a Unix socket none, and the sender waits | [`queue`](server::Builder::queue) |
-//! | an answer to a datagram that finds no room | waits for 100 ms | [`reply_timeout`](server::Builder::reply_timeout) |
+//! | an answer to a datagram that finds no room | waits for 1 ms over UDP, 100 ms on a Unix socket | [`reply_timeout`](server::Builder::reply_timeout) |
 //! | a request over UDP | 5 s, in which it is sent up to four times | [`UdpClient`] |
 //!
 //! # Stopping
-//! [`ServerHandle::shutdown`] can be called from anywhere and takes effect at once. The listener closes; requests under way
+//! [`ServerHandle::shutdown`] can be called on any thread and takes effect at once. The listener closes; requests under way
 //! go on for up to the drain timeout (a handler can look at [`ServerHandle::is_shutting_down`]); then their sockets are
 //! shut down, so that reads and writes fail with [`Error::Cut`]. [`serve_forever`](Server::serve_forever) returns a
 //! [`ShutdownReport`] of how that went. An event-driven server closes connections that are idle at once, and tells the others
@@ -109,7 +109,7 @@
 //! # use socketserver::{handler_fn, Connection, ThreadingTcpServer};
 //! # fn main() -> socketserver::Result<()> {
 //! # let server = ThreadingTcpServer::bind("127.0.0.1:0", handler_fn(|_: &mut Connection| Ok(())))?;
-//! let handle = server.handle(); // for a signal handler, a handler, another thread
+//! let handle = server.handle(); // for a handler, another thread, the closure that `ctrlc` calls
 //! let running = server.spawn()?; // serve_forever on a thread of its own
 //! handle.shutdown();
 //! let report = running.join()?;
@@ -118,14 +118,15 @@
 //! ```
 //!
 //! # Trouble
-//! An error or a panic in a handler or a hook ends that request alone. Shortages (of descriptors, memory, threads) make the
-//! server back off and try again; they never end it. All of it is counted ([`ServerHandle::stats`]) and told to
-//! [`handle_error`](server::Builder::handle_error) or the [`log`], recurring trouble once a second. With `panic = "abort"`
-//! a panic ends the process, as it must.
+//! An error or a panic in a handler or a hook ends that request alone; it is told to
+//! [`handle_error`](server::Builder::handle_error), or without such a hook to the [`log`](https://docs.rs/log). Shortages (of descriptors, memory,
+//! threads) make the server back off and try again; they never end it. A failed accept is logged, and a client for whom there is no thread is
+//! told to `handle_error`. All of it is counted ([`ServerHandle::stats`]), and recurring trouble is logged once a second. With
+//! `panic = "abort"` a panic ends the process, as it must.
 //!
 //! # More
-//! The [`guide`] has the life of a request, the reason for each default, what a stop does step by step, and deploying: systemd, load
-//! balancers, several processes on one port.
+//! The [`guide`] has the life of a request, the reason for each default, what a stop does step by step, how to test a handler, and deploying:
+//! systemd, load balancers, several processes on one port.
 //!
 //! # Features
 //! None is on by default, and none changes what the rest does.

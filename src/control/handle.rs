@@ -23,7 +23,8 @@ impl ServerHandle {
     /// Stops the server: no request is accepted any more (but for those already waiting in the kernel's queue, which are taken once
     /// into the free places), those under way get the drain timeout, then their sockets are shut down.
     ///
-    /// Never blocks, can be called from anywhere, a handler too, and as often as you like. Called before the server starts,
+    /// Never blocks, can be called on any thread, in a handler too, and as often as you like; but not within an asynchronous signal handler (that
+    /// of sigaction(2)), because it takes a lock and may log. The closure of the crate `ctrlc` runs on a thread. Called before the server starts,
     /// it makes the start return at once. Python's `shutdown`, without its wait and its deadlock; to wait, join what
     /// [`spawn`](crate::Server::spawn) returned.
     pub fn shutdown(&self) {

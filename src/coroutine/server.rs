@@ -221,7 +221,8 @@ impl Builder<TcpListener, Coroutines> {
         self.build_coroutines(EventListener::Tcp(listener), local_addr, handler)
     }
 
-    /// A server over one of std's listeners. The socket's own settings are what they are; those of the connections apply.
+    /// A server over one of std's listeners. It is set to non-blocking, for whoever shares the socket too; its other settings are what they are. Those of
+    /// the connections apply.
     ///
     /// # Errors
     /// [`Error::InvalidSetting`]; [`Error::System`] where the listener cannot be used.
@@ -255,7 +256,7 @@ impl Builder<UnixListener, Coroutines> {
         self.build_coroutines(EventListener::Unix(listener), local_addr, handler)
     }
 
-    /// A server over one of std's listeners, whose path is not unlinked at the close.
+    /// A server over one of std's listeners, whose path is not unlinked at the close. It is set to non-blocking, for whoever shares the socket too.
     ///
     /// # Errors
     /// [`Error::InvalidSetting`]; [`Error::System`] where the listener cannot be used.

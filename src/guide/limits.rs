@@ -2,7 +2,8 @@
 //!
 //! Python waits for ever and queues without limit unless told otherwise, and so do most servers that are written by hand. Here a wait for a client has
 //! an end and each queue a bound; "for ever" has to be said, by `None`. (Two limits are none until you set them, because only you can know them:
-//! `request_deadline` and `max_per_address`.) What runs into a limit is an error that names it, or is counted ([`Stats`](crate::Stats)).
+//! `request_deadline` and `max_per_address`.) What runs into a limit is an error that says what took too long or was too long, and what the limit was;
+//! or it is counted ([`Stats`](crate::Stats)).
 //!
 //! | setting | default | why so much, and no more |
 //! |---|---|---|
@@ -14,7 +15,7 @@
 //! | [`backlog`](Builder::backlog) | 4,096 | with 128, opening 8,000 connections takes 14 seconds and more, because the kernel drops what does not fit and clients wait for a second; with 4,096 half a second |
 //! | [`read_timeout`](Builder::read_timeout) | 60 s without progress | a client that has gone without a word (a laptop that was closed) must not keep its place for ever. It is no limit on a slow one |
 //! | [`write_timeout`](Builder::write_timeout) | 30 s without progress | who has not read for half a minute will not |
-//! | [`request_deadline`](Builder::request_deadline) | none | nobody but you knows how long an honest request takes. Without one, a client that sends a byte a minute keeps its place: set it |
+//! | [`request_deadline`](Builder::request_deadline) | none | nobody but you knows how long an honest request takes. Without one, a client that sends a byte a minute keeps its place: set it. A request is the whole connection here; where clients keep theirs for many commands, a handler gives each its own by [`set_deadline`](crate::Connection::set_deadline), which replaces this one. On coroutines it ends reading and writing, not `coroutine::sleep`, nor a request of a [`UdpClient`](crate::UdpClient), which has a limit of its own |
 //! | [`max_per_address`](Builder::max_per_address) | none | many clients share an address behind a router. Without it, one host can take all places: set it |
 //! | [`max_line`](Builder::max_line), [`max_frame`](Builder::max_frame) | 64 KiB, 1 MiB | a length prefix is looked at before anything is allocated |
 //! | [`write_queue`](Builder::write_queue) | 256 KiB | what `try_write` may keep for a slow peer of a broadcast |

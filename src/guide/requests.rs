@@ -14,7 +14,8 @@
 //! A failing accept does not end the server, unless the listening socket itself has become unusable
 //! ([`Error::Accept`](crate::Error::Accept)). What concerns one client is passed over (it reset its connection, a firewall forbade it); a shortage,
 //! of descriptors, memory or threads, has the server back off for 5 to 100 ms, and try again as soon as one of its own connections has
-//! closed. It is counted ([`Stats`](crate::Stats)), and said in the log once a second at the most.
+//! closed. It is counted ([`Stats`](crate::Stats)), and said in the log once a second at the most; of a request for which there is no thread
+//! [`handle_error`](Builder::handle_error) is told as well.
 //!
 //! # 3. On its thread, coroutine or loop
 //! | | runs on | and holds it until |
@@ -36,8 +37,8 @@
 //! `connection_made`, `data_received`, `eof_received`, `connection_lost`.
 //!
 //! Each read and write ends by the timeouts; everything together by the [`request_deadline`](Builder::request_deadline), which counts from
-//! the accept. An error or a panic ends this request alone. It is counted, and told to [`handle_error`](Builder::handle_error) once, with the
-//! [`Stage`](crate::Stage) that it happened in.
+//! the accept, or by the deadline that the handler has set in its place. An error or a panic ends this request alone. It is counted, and told to
+//! [`handle_error`](Builder::handle_error) once, with the [`Stage`](crate::Stage) that it happened in.
 //!
 //! # 5. Closed
 //! What [writers](crate::Connection::writer) have queued is sent; the peer reads the end of the file; what it is still sending is read and thrown away

@@ -1,7 +1,7 @@
 //! What a stop does.
 //!
-//! [`ServerHandle::shutdown`] and [`shutdown_within`](ServerHandle::shutdown_within) may come from anywhere: a signal handler's thread, a handler, another
-//! server; before the start, during it, twice. They never wait. They take effect within 10 ms, because the serving thread is woken and does not poll; or,
+//! [`ServerHandle::shutdown`] and [`shutdown_within`](ServerHandle::shutdown_within) may come from any thread: `ctrlc`'s, a handler's, another
+//! server's; before the start, during it, twice. They never wait. They take effect within 10 ms, because the serving thread is woken and does not poll; or,
 //! where a callback or a hook keeps that thread, within 50 ms, when the listening socket is closed over its head.
 //!
 //! # The order
@@ -58,7 +58,8 @@
 //! way then have what the stop would give them, on threads of their own; a process that ends meanwhile ends them.
 //!
 //! # Signals
-//! With the crate `ctrlc` and its feature `termination`, for SIGINT, SIGTERM and SIGHUP:
+//! With the crate `ctrlc` and its feature `termination`, for SIGINT, SIGTERM and SIGHUP. Its closure runs on a thread of its own; within a signal
+//! handler itself, such as one of sigaction(2), `shutdown` must not be called, because it takes a lock (signal-safety(7)):
 //!
 //! ```no_run
 //! use socketserver::{handler_fn, Connection, ThreadingTcpServer};

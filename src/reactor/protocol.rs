@@ -88,5 +88,25 @@ pub trait Protocol: Send + 'static {
     /// written now is dropped.
     ///
     /// Errors are told to `handle_error` too, so a protocol that is not interested loses nothing.
+    ///
+    /// ```
+    /// use socketserver::{Error, Protocol, Transport};
+    /// use std::io;
+    ///
+    /// #[derive(Clone)]
+    /// struct Silent;
+    ///
+    /// impl Protocol for Silent {
+    ///     fn data_received(&mut self, _transport: &mut Transport, _data: &[u8]) {}
+    ///
+    ///     fn connection_lost(&mut self, transport: &mut Transport, error: Option<&io::Error>) {
+    ///         match error {
+    ///             None => {} // this side has closed
+    ///             Some(error) if matches!(Error::of(error), Some(Error::Cut { .. })) => println!("cut by the stop"),
+    ///             Some(error) => println!("{} is lost: {error}", transport.peer_addr()),
+    ///         }
+    ///     }
+    /// }
+    /// ```
     fn connection_lost(&mut self, transport: &mut Transport, error: Option<&io::Error>) {}
 }

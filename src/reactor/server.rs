@@ -260,7 +260,8 @@ impl Builder<TcpListener, EventLoops> {
         self.build_reactor(EventListener::Tcp(listener), local_addr, protocol)
     }
 
-    /// A server over one of std's listeners. The socket's own settings are what they are; those of the connections apply.
+    /// A server over one of std's listeners. It is set to non-blocking, for whoever shares the socket too; its other settings are what they are. Those of
+    /// the connections apply.
     ///
     /// # Errors
     /// [`Error::InvalidSetting`]; [`Error::System`] where the listener cannot be used.
@@ -290,7 +291,7 @@ impl Builder<UnixListener, EventLoops> {
         self.build_reactor(EventListener::Unix(listener), local_addr, protocol)
     }
 
-    /// A server over one of std's listeners, whose path is not unlinked at the close.
+    /// A server over one of std's listeners, whose path is not unlinked at the close. It is set to non-blocking, for whoever shares the socket too.
     ///
     /// # Errors
     /// [`Error::InvalidSetting`]; [`Error::System`] where the listener cannot be used.

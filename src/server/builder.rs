@@ -91,6 +91,10 @@ impl<L: Listener, D> Builder<L, D> {
     ///
     /// Default: 1,024 with threads, 10,000 on event loops and with coroutines, or the descriptor limit less 64 if that is smaller; one on a
     /// sequential server. At most 8,000 with threads: a process with 16,000 of them aborts.
+    ///
+    /// Each takes a descriptor, and a number set here is taken as it is: the descriptor limit (`ulimit -n`, systemd's `LimitNOFILE`) must allow
+    /// for it, for 64 more and for what the handlers open. Who cannot be accepted for want of a descriptor cannot be told so either:
+    /// such clients wait in the kernel's queue, under [`Overload::Reject`] too.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
         self
@@ -105,6 +109,9 @@ impl<L: Listener, D> Builder<L, D> {
     }
 
     /// What happens to a client that comes when all places are taken. Default: [`Overload::Wait`].
+    ///
+    /// A server that serves one at a time takes [`Overload::Reject`] too, so that the same settings do for all, but it has no effect there: nobody
+    /// is free to turn clients away while one is served, so they wait.
     pub fn overload(mut self, overload: Overload) -> Self {
         self.overload = overload;
         self
@@ -131,6 +138,10 @@ impl<L: Listener, D> Builder<L, D> {
     /// it may run in several threads at once. Python's `handle_error`.
     ///
     /// The default logs at most one line a second: peers that went away at debug level, everything else as warnings.
+    ///
+    /// Of an accept that failed, as for want of descriptors, it is not told, because there is no request yet: that is counted in
+    /// [`Stats::accept_errors`](crate::Stats::accept_errors), and logged. A request for which no thread could be started is told, with
+    /// [`Stage::Dispatch`](super::Stage::Dispatch).
     pub fn handle_error(mut self, hook: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
         self.hooks.handle_error = Some(Box::new(hook));
         self
@@ -223,6 +234,13 @@ impl<L: Listener<Request = Connection>, D> Builder<L, D> {
 
     /// How long all reading and writing of a request may take together, from its acceptance, even if bytes keep coming. Default:
     /// none. It ends waiting, not computing. On an event loop it is how long a connection may last.
+    ///
+    /// A request is the whole connection. Where clients keep theirs for one command after another, this is for all the commands together and
+    /// the pauses between them; for each command by itself a handler has [`Connection::set_deadline`], which replaces this one and shows the
+    /// pattern.
+    ///
+    /// On a coroutine too it is about reading and writing the request alone: `coroutine::sleep` does not end by it, nor does what the handler
+    /// asks of others, such as a request of a [`UdpClient`](crate::UdpClient), which has a timeout of its own.
     pub fn request_deadline(mut self, within: impl Into<Option<Duration>>) -> Self {
         self.stream.request_deadline = within.into();
         self

@@ -145,7 +145,8 @@ impl<L: Listener, D> Builder<L, D> {
 impl<L: Listener, D: Dispatch> Builder<L, D> {
     /// A server over a listener that exists: one of std's (systemd's socket activation comes in this way), or one of your own.
     ///
-    /// The socket's own settings (`backlog`, `reuse_port`, …) are what they are; those of the connections apply. A Unix
+    /// One of std's is set to non-blocking (O_NONBLOCK), which everybody sees who shares the socket, such as systemd or a successor. Its other
+    /// settings (`backlog`, `reuse_port`, …) are what they are; those of the connections apply. A Unix
     /// socket's path is not unlinked at the close, because it is not this server's.
     ///
     /// ```

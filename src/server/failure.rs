@@ -115,11 +115,12 @@ impl Failure {
         self.finish.as_ref()
     }
 
-    /// Whether this is no more than a peer that went away or was too slow: a reset, a broken pipe, an end in the middle, a timeout.
+    /// Whether this is no more than a connection that came to its end early: a peer that went away or was too slow (a reset, a broken pipe, an
+    /// end in the middle, a timeout), or a stop of the server's that cut it ([`Error::Cut`](crate::Error::Cut)).
     /// The default `handle_error` logs these at debug level and all others as warnings.
     ///
-    /// It goes by the kind of an [`io::Error`]: one of the handler's own, about another connection, looks the same, and one
-    /// wrapped in another type is not looked into.
+    /// It goes by the kind of an [`io::Error`]: one of the handler's own, about another connection, looks the same. One wrapped in another type
+    /// is not looked into, nor is an [`Error`](crate::Error) that was returned as it is, such as a `UdpClient`'s.
     pub fn is_disconnect(&self) -> bool {
         let Cause::Error(error) = &self.cause else { return false };
         error.downcast_ref::<io::Error>().is_some_and(|error| {

@@ -33,7 +33,7 @@ pub(crate) mod sealed {
 
     /// What is asked of a request while it is served.
     pub trait Steps: Arrival {
-        /// Does something that must not wait past `deadline`, and puts the request's own limits back.
+        /// Does something that must not wait past `deadline`, which was `timeout` off when it was set, and puts the request's own limits back.
         fn within(
             &mut self,
             deadline: Instant,

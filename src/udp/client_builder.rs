@@ -91,7 +91,8 @@ impl UdpClientBuilder {
     /// How often a request that is not answered may be sent again, within the timeout: 0 to 10. Default 3.
     ///
     /// Every pause is twice as long as the last, so not all of them need fit: of the default three, the third does from a
-    /// timeout of 4.4 s on.
+    /// timeout of 4.4 s on. A repetition that would come after the timeout is not sent: where [`first_retry`](UdpClientBuilder::first_retry) is
+    /// longer than the timeout there may be none, whatever is set here.
     pub fn retries(mut self, retries: u32) -> Self {
         self.settings.retries = retries;
         self
@@ -99,7 +100,7 @@ impl UdpClientBuilder {
 
     /// The pause before a request is sent again for the first time; it varies by up to a quarter, at random, as those after it do.
     /// Default (`None`): a quarter of the timeout, and at most 500 ms. Longer than an answer usually takes, or there
-    /// will be needless repetitions.
+    /// will be needless repetitions. Shorter than the timeout, or there may be [none](UdpClientBuilder::retries).
     pub fn first_retry(mut self, pause: impl Into<Option<Duration>>) -> Self {
         self.settings.first_retry = pause.into();
         self
