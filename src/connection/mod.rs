@@ -227,35 +227,8 @@ impl Connection {
     /// Has all reading and writing end that long from now, the writers' too; `None` is never. Replaces the server's
     /// `request_deadline` for this request.
     ///
-    /// So each command of a session can have a deadline of its own, from its first byte to the last of its answer:
-    ///
-    /// ```
-    /// use socketserver::{Connection, HandlerResult};
-    /// use std::io::{BufRead, Write};
-    /// use std::time::Duration;
-    ///
-    /// fn session(request: &mut Connection) -> HandlerResult {
-    ///     let mut command = String::new();
-    ///     while !request.fill_buf()?.is_empty() {
-    ///         request.set_deadline(Duration::from_secs(10))?;
-    ///         request.read_line(&mut command)?;
-    ///         write!(request, "you said {command}")?;
-    ///         command.clear();
-    ///         request.set_deadline(None)?; // until the next command, the read timeout is the limit
-    ///     }
-    ///     Ok(())
-    /// }
-    /// # #[cfg(unix)] fn main() -> HandlerResult {
-    /// # let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    /// # let (mut ours, mut theirs) = (Connection::from(ours), Connection::from(theirs));
-    /// # theirs.write_all(b"one\ntwo\n")?;
-    /// # theirs.shutdown(std::net::Shutdown::Write)?;
-    /// # session(&mut ours)?;
-    /// # drop(ours);
-    /// # assert_eq!(std::io::read_to_string(theirs)?, "you said one\nyou said two\n");
-    /// # Ok(()) }
-    /// # #[cfg(not(unix))] fn main() {}
-    /// ```
+    /// So each command of a session can have a deadline of its own, from its first byte to the end of its answer:
+    /// [`await_request`](Connection::await_request) shows how.
     ///
     /// The server's deadline does not hold any more then. Where the session is to end by it all the same, ask [`deadline`](Connection::deadline)
     /// for it before the first command, and give each the time that is left if that is less.

@@ -236,8 +236,8 @@ impl<L: Listener<Request = Connection>, D> Builder<L, D> {
     /// none. It ends waiting, not computing. On an event loop it is how long a connection may last.
     ///
     /// A request is the whole connection. Where clients keep theirs for one command after another, this is for all the commands together and
-    /// the pauses between them; for each command by itself a handler has [`Connection::set_deadline`], which replaces this one and shows the
-    /// pattern.
+    /// the pauses between them; for each command by itself a handler has [`Connection::set_deadline`], which replaces this one, in the pattern
+    /// of [`Connection::await_request`].
     ///
     /// On a coroutine too it is about reading and writing the request alone: `coroutine::sleep` does not end by it, nor does what the handler
     /// asks of others, such as a request of a [`UdpClient`](crate::UdpClient), which has a timeout of its own.
