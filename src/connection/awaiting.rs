@@ -37,7 +37,7 @@ impl Connection {
     /// ```
     ///
     /// A stop that finds it waiting ends reading. Of a request whose first bytes come in that very moment, what comes later is not read, and
-    /// the read says [`Error::Cut`]: a client that keeps a connection open must be ready for its end wherever it has nothing under way.
+    /// the read says [`Error::Cut`](crate::Error::Cut): a client that keeps a connection open must be ready for its end wherever it has nothing under way.
     ///
     /// # Errors
     /// Those of reading, a timeout among them.
