@@ -9,8 +9,10 @@
 //!    thread is kept, as above.)
 //! 2. The listening socket is closed: new clients are refused at once, and the port is free for a successor. The path of a Unix socket is unlinked, if it
 //!    is still the server's own.
-//! 3. Requests under way have the [`drain_timeout`](Builder::drain_timeout). A handler may look at [`ServerHandle::is_shutting_down`]; a protocol is
-//!    told by [`shutting_down`](Protocol::shutting_down), which closes a connection that is idle unless you write it anew.
+//! 3. Requests under way have the [`drain_timeout`](Builder::drain_timeout). A handler may look at [`ServerHandle::is_shutting_down`]. One that
+//!    waits in [`await_request`](crate::Connection::await_request) is let go at once. A protocol is told by
+//!    [`shutting_down`](Protocol::shutting_down), whose default closes; [`Framed`](crate::reactor::Framed) waits for the other half of a message
+//!    first.
 //! 4. What is left then is cut: its sockets are shut down under it, and its reads and writes fail with [`Error::Cut`], never with a clean end
 //!    of file: half an upload must not look like a whole one.
 //! 5. [`serve_forever`](crate::Server::serve_forever) returns a [`ShutdownReport`].
@@ -23,6 +25,7 @@
 //! | which, at the drain deadline | is | in the report |
 //! |---|---|---|
 //! | has ended by itself since the stop | well | [`drained`](ShutdownReport::drained) |
+//! | waits in `await_request` (from the stop's begin on) | told that there is none, and ends well | `drained` |
 //! | reads or writes, on a thread or a coroutine | told by an error, and ends | [`abandoned`](ShutdownReport::abandoned) |
 //! | waits on a coroutine, in `sleep`, `unblock`, `tcp::connect` or a request over UDP | the same | `abandoned` |
 //! | goes on waiting on a coroutine, and ignores all errors | unwound, as by a panic | `abandoned` |
@@ -50,6 +53,37 @@
 //! let report = running.stop()?; // shuts down, and waits for the end
 //! assert_eq!((report.drained, report.abandoned, report.still_running), (0, 1, 0));
 //! # drop(silent);
+//! # Ok(()) }
+//! ```
+//!
+//! # Clients that stay
+//! Many clients keep their connection open from one request to the next. Nobody but the handler knows when there is none under way, so one that waits for
+//! the next in a read has each stop take the whole drain timeout, and its client cut. With [`await_request`](crate::Connection::await_request)
+//! the stop takes milliseconds, and half a request that has come is still served:
+//!
+//! ```
+//! use std::io::{BufRead, Write};
+//! use socketserver::{handler_fn, Connection, ThreadingTcpServer};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let session = handler_fn(|request: &mut Connection| {
+//!     let mut line = String::new();
+//!     while request.await_request()? {
+//!         request.read_line(&mut line)?;
+//!         request.write_all(line.as_bytes())?;
+//!         line.clear();
+//!     }
+//!     Ok(())
+//! });
+//! let running = ThreadingTcpServer::bind("127.0.0.1:0", session)?.spawn()?;
+//! let mut client = Connection::from(std::net::TcpStream::connect(running.local_addr())?);
+//! client.write_all(b"hello\n")?;
+//! client.read_line(&mut String::new())?;
+//! // It asks for nothing more, and stays.
+//! let started = std::time::Instant::now();
+//! assert!(running.stop()?.is_clean());
+//! assert!(started.elapsed() < std::time::Duration::from_secs(5));
+//! # drop(client);
 //! # Ok(()) }
 //! ```
 //!

@@ -94,7 +94,7 @@
 //! | Python | here | differences |
 //! |---|---|---|
 //! | `rfile.readline()` | [`Connection::read_line`]; without the line end, a [`LineDecoder`](crate::framing::LineDecoder) | at most 64 KiB ([`max_line`](Builder::max_line)); decodes UTF-8 |
-//! | `for line in self.rfile` | `while request.read_line(&mut line)? > 0 { … line.clear(); }` | the buffer is reused, so it has to be cleared |
+//! | `for line in self.rfile` | `while request.read_line(&mut line)? > 0 { … line.clear(); }` | the buffer is reused, so it has to be cleared; with [`await_request`](Connection::await_request) before each line, a stop does not wait for idle clients |
 //! | `rfile.read(n)` | [`Connection::read_exact`] | fewer bytes before the end are an error; where they are none, `request.by_ref().take(n).read_to_end(&mut data)` |
 //! | `rfile.read()` | [`read_to_end`](Read::read_to_end), [`read_to_string`](Read::read_to_string) | without a limit, as in Python: put a `take` before it |
 //! | `rfile.read1(n)`, `rfile.peek()` | [`Connection::read`], [`Connection::fill_buf`] | |
