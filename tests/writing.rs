@@ -65,9 +65,11 @@ fn write_all_ends_at_the_deadline_however_the_peer_trickles() {
         }
     });
     connection.set_write_timeout(LONG).unwrap();
+    // Made before, because it may take as long as the deadline.
+    let payload = vec![0; 1 << 30];
     let started = Instant::now();
     connection.set_deadline(Duration::from_millis(200)).unwrap();
-    let error = connection.write_all(&vec![0; 1 << 30]).unwrap_err();
+    let error = connection.write_all(&payload).unwrap_err();
     assert!(started.elapsed() >= Duration::from_millis(200));
     assert!(started.elapsed() < LONG / 2);
     assert_eq!(timeout(&error), (Phase::Request, Duration::from_millis(200)));
