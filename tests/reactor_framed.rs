@@ -8,11 +8,11 @@ mod common;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::mpsc::{channel, Receiver, Sender};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::reactor::{fill, serving, ReactorKind};
-use common::{eventually, failures, read_all, receive, Served};
+use common::{eventually, failures, read_all, read_byte, receive, Served, LONG};
 use socketserver::framing::{Decoder, FrameDecoder, FramingError, LengthPrefix, LineDecoder};
 use socketserver::reactor::{Framed, MessageProtocol};
 use socketserver::{Error, Transport};
@@ -37,6 +37,7 @@ every_reactor! {
     half_a_message_is_completed_at_a_stop
     whoever_is_between_messages_is_told_of_a_stop_at_once
     a_peer_that_ends_within_a_message_lets_the_stop_pass
+    whoever_has_paused_reading_within_a_message_is_told_at_once
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -461,5 +462,30 @@ fn a_peer_that_ends_within_a_message_lets_the_stop_pass<K: ReactorKind>() {
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_all(&mut client), b"told");
     assert_eq!(receive(&messages), b"ha");
+    assert!(served.join().unwrap().is_clean());
+}
+
+/// The other half would never be read.
+fn whoever_has_paused_reading_within_a_message_is_told_at_once<K: ReactorKind>() {
+    let (sender, handles) = channel();
+    let sender = Mutex::new(sender);
+    let (messages, seen) = Messages::new(move |seen, transport| {
+        if *seen == Seen::Made {
+            sender.lock().unwrap().send(transport.handle()).unwrap();
+        }
+    });
+    let builder = K::builder().drain_timeout(LONG * 10);
+    let served = serving(K::bind(builder, Framed::new(LineDecoder::new(), messages)));
+    let mut client = served.connect();
+    // In one piece, so that both have been read when the first is delivered.
+    client.write_all(b"one\nha").unwrap();
+    assert_eq!([receive(&seen), receive(&seen)], [Seen::Made, message(b"one")]);
+    let handle = receive(&handles);
+    handle.pause_reading().unwrap();
+    handle.write(b"!").unwrap();
+    assert_eq!(read_byte(&mut client), Some(b'!'));
+    served.handle.shutdown();
+    assert_eq!(read_all(&mut client), b"");
+    drop(client);
     assert!(served.join().unwrap().is_clean());
 }

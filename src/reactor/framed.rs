@@ -47,8 +47,8 @@ pub trait MessageProtocol: Send + 'static {
         transport.fail_for_timeout();
     }
 
-    /// As [`Protocol::shutting_down`]; but where half a message has come, when the other half has been delivered. A peer that does not
-    /// send it is cut at the drain deadline.
+    /// As [`Protocol::shutting_down`]; but where half a message has come, when the other half has been delivered, unless reading is paused. A peer
+    /// that does not send it is cut at the drain deadline.
     fn shutting_down(&mut self, transport: &mut Transport) {
         transport.close();
     }
@@ -165,7 +165,8 @@ impl<D: Decoder + Send + 'static, P: MessageProtocol> Protocol for Framed<D, P> 
 
     fn shutting_down(&mut self, transport: &mut Transport) {
         self.to_be_told = true;
-        if self.decoder.buffered() == 0 {
+        // Where nothing is delivered, the other half would be waited for in vain.
+        if self.decoder.buffered() == 0 || !transport.is_delivering() {
             self.tell_late(transport);
         }
     }
