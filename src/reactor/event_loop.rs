@@ -245,7 +245,13 @@ impl EventLoop {
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::Adopt(adoption) => self.adopt_counted(*adoption),
+            Command::Adopt(adoption) => {
+                let house = Arc::clone(&adoption.house);
+                if let Err(failure) = self.adopt_counted(*adoption) {
+                    house.control().counters.spawn_failures.add_one();
+                    house.reception.report(failure);
+                }
+            }
             Command::Write(key, data) => self.serve(key, |channel, turn| {
                 TransportHandle::received(&channel.transport().link, &data);
                 channel.write(&data, turn)
@@ -281,14 +287,13 @@ impl EventLoop {
         }
     }
 
-    /// Takes a connection in that the acceptor has counted among this loop's already, and sees to a failure.
-    pub(crate) fn adopt_counted(&mut self, adoption: Adoption) {
+    /// Takes a connection in that the acceptor has counted among this loop's already.
+    ///
+    /// # Errors
+    /// As those of `adopt`.
+    pub(crate) fn adopt_counted(&mut self, adoption: Adoption) -> Result<Taken, Failure> {
         self.desk.inbox.take_load();
-        let house = Arc::clone(&adoption.house);
-        if let Err(failure) = self.adopt(adoption) {
-            house.control().counters.spawn_failures.add_one();
-            house.reception.report(failure);
-        }
+        self.adopt(adoption)
     }
 
     /// Takes a connection in.

@@ -128,7 +128,8 @@ impl Station {
                 until => return Ok(crate::clock::earlier(due, until)),
             }
         }
-        let step = HandOver::during(home, others, house, |takes| acceptor.turn(usize::MAX, None, takes));
+        let step =
+            HandOver::during(home, others, house, acceptor, |acceptor, takes| acceptor.turn(usize::MAX, None, takes));
         match step {
             Step::Wait(until) => {
                 *accepting = Accepting::Later(until);
@@ -178,7 +179,7 @@ impl Station {
         match &mut self.door {
             Door::Streams { house, acceptor, .. } => {
                 let places = self.control.gate.free();
-                HandOver::during(home, others, house, |takes| acceptor.take_queue(places, takes));
+                HandOver::during(home, others, house, acceptor, |acceptor, takes| acceptor.take_queue(places, takes));
                 self.control.close_listener();
                 home.stop(house);
                 for inbox in others {
@@ -221,12 +222,15 @@ impl<'a> HandOver<'a> {
         home: &'a mut EventLoop,
         others: &'a [Arc<Inbox>],
         house: &'a Arc<House>,
-        accept: impl FnOnce(&mut Self) -> R,
+        acceptor: &mut Acceptor<EventListener>,
+        accept: impl FnOnce(&mut Acceptor<EventListener>, &mut Self) -> R,
     ) -> R {
         let mut hand_over = HandOver { home, others, house, own: Vec::new() };
-        let result = accept(&mut hand_over);
+        let result = accept(acceptor, &mut hand_over);
         for adoption in hand_over.own {
-            hand_over.home.adopt_counted(adoption);
+            if let Err(failure) = hand_over.home.adopt_counted(adoption) {
+                acceptor.not_taken(failure);
+            }
         }
         result
     }

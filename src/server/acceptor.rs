@@ -309,6 +309,12 @@ impl<S: Source> Acceptor<S> {
             (Ok(Taken::TurnedAway), None) => return Step::TurnedAway,
             (Err(failure), None) => failure,
         };
+        self.not_taken(failure);
+        Step::TurnedAway
+    }
+
+    /// A request could not be taken, for want of something: backs off.
+    pub(crate) fn not_taken(&mut self, failure: Failure) {
         let control = &self.reception.control;
         control.counters.spawn_failures.add_one();
         self.refused = true;
@@ -316,7 +322,6 @@ impl<S: Source> Acceptor<S> {
         control.gate.wake_at_release();
         let _inline = Inline::enter(control);
         self.reception.report(failure);
-        Step::TurnedAway
     }
 
     fn accept_failed(&mut self, error: AcceptError) -> Step {
