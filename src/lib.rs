@@ -101,7 +101,7 @@
 //! # Stopping
 //! [`ServerHandle::shutdown`] can be called on any thread and takes effect at once. The listener closes; requests under way
 //! go on for up to the drain timeout (a handler can look at [`ServerHandle::is_shutting_down`], and one that waits in
-//! [`Connection::await_request`] is let go at once); then their sockets are shut down, so that reads and writes fail with [`Error::Cut`]. [`serve_forever`](Server::serve_forever) returns a
+//! [`Connection::await_request`] for the next request is let go); then their sockets are shut down, so that reads and writes fail with [`Error::Cut`]. [`serve_forever`](Server::serve_forever) returns a
 //! [`ShutdownReport`] of how that went. A protocol is told ([`Protocol::shutting_down`]), and closes its connection unless it has
 //! work under way.
 //!

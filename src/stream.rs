@@ -48,8 +48,9 @@ impl Wait {
 /// All methods take `&self`, so that one thread may read while another writes and a third cuts both. Buffering, total deadlines,
 /// lingering and the like are the connection's business, not the stream's.
 ///
-/// Dropping it closes it. Before that a connection that ends calls `shutdown(Write)` and reads on for a while; `shutdown(Both)` may
-/// come at any moment, from another thread, when a server's stop cuts the connection.
+/// Dropping it closes it. Before that a connection that ends calls `shutdown(Write)` and reads on for a while. From another thread, `shutdown(Both)`
+/// may come at any moment, when a server's stop cuts the connection, and `shutdown(Read)` when a stop finds it in
+/// [`await_request`](crate::Connection::await_request): reading that waits ends then, writing goes on.
 pub trait Stream: Send + Sync + fmt::Debug {
     /// Reads what has come, waiting for the first byte. `Ok(0)` is the end of the stream (`buf` is never empty).
     ///

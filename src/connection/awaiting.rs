@@ -4,18 +4,20 @@ use std::io::{self, BufRead};
 use std::time::Duration;
 
 use super::Connection;
+use crate::clock;
+use crate::error::Error;
 
 /// How long a stopping server's handler looks whether a next request has come: as short a wait as there is.
 const GLANCE: Duration = Duration::from_millis(1);
 
 impl Connection {
-    /// Waits until the peer sends something: `true`, and a read will not wait. `false` when there will be no more: the peer has ended, or the
-    /// server is stopping and nothing has come.
+    /// Waits until a request has begun: `true`; a part of it may still have to come. `false` when there will be none: the peer has ended, or the server
+    /// is stopping and nothing has come.
     ///
-    /// That is how a handler with one request after another on its connection lets a stop pass: what waits here holds up no drain, and no
-    /// request is cut. A handler that waits in [`read_line`](BufRead::read_line) or another read for the next request has the stop wait for
-    /// its peer, up to the `drain_timeout`, because nobody knows whether half a request has come. Python's `rfile.readline()` in a loop is
-    /// joined at the close, however long that takes.
+    /// That is how a handler with one request after another on its connection lets a stop pass. One that waits in
+    /// [`read_line`](BufRead::read_line) or another read for the next request has the stop wait for its peer, up to the `drain_timeout`, and then be
+    /// cut, because nobody knows whether half a request has come. Python's `rfile.readline()` in a loop is joined at the close, however long that
+    /// takes.
     ///
     /// ```
     /// use std::io::{BufRead, Write};
@@ -36,8 +38,13 @@ impl Connection {
     /// }
     /// ```
     ///
-    /// A stop that finds it waiting ends reading. Of a request whose first bytes come in that very moment, what comes later is not read, and
-    /// the read says [`Error::Cut`](crate::Error::Cut): a client that keeps a connection open must be ready for its end wherever it has nothing under way.
+    /// A stop lets go at once whoever has waited for a second or more, and the others when they have: as every close does, it gives the peer a second
+    /// from the last answer on, in which he may still be reading it. Of a request whose first bytes come in the very moment that it ends, what comes
+    /// later is not read, and the read says [`Error::Cut`]: a client that keeps a connection open must be ready for its end wherever it has
+    /// nothing under way. (With [`block_on_close(false)`](crate::server::Builder::block_on_close), nobody comes back for the others.)
+    ///
+    /// What a decoder or a buffer of your own holds of a request is not known here. Ask before whether it is empty
+    /// ([`Decoder::buffered`](crate::framing::Decoder::buffered)).
     ///
     /// # Errors
     /// Those of reading, a timeout among them.
@@ -45,27 +52,27 @@ impl Connection {
         if self.has_input() || self.input.unfinished > 0 {
             return Ok(true);
         }
-        self.shared.pause.begin();
+        self.shared.pause.begin(clock::micros());
         let stopping = self.context.server().is_shutting_down();
-        let result = if stopping {
+        let usual = self.read_timeout;
+        if stopping {
             // What has come is served to its end.
             self.shared.pause.end();
-            let usual = self.read_timeout.replace(GLANCE);
-            let result = self.fill_buf().map(|available| !available.is_empty());
-            self.read_timeout = usual;
-            result
-        } else {
-            let result = self.fill_buf().map(|available| !available.is_empty());
-            self.shared.pause.end();
-            result
-        };
+            self.read_timeout = Some(GLANCE);
+        }
+        let result = self.fill_buf().map(|available| !available.is_empty());
+        self.read_timeout = usual;
+        self.shared.pause.end();
         match result {
             Err(error) if stopping && error.kind() == io::ErrorKind::TimedOut => Ok(false),
-            // The stop's own doing, whatever the stream calls it.
-            Err(_) if self.shared.pause.is_dismissed() && !self.shared.is_cut() => Ok(false),
+            Err(error) if self.shared.pause.is_dismissed() && is_cut(&error) && !self.shared.is_cut() => Ok(false),
             result => result,
         }
     }
+}
+
+fn is_cut(error: &io::Error) -> bool {
+    matches!(Error::of(error), Some(Error::Cut { .. }))
 }
 
 #[cfg(test)]
@@ -75,8 +82,9 @@ mod tests {
     use std::sync::mpsc::{channel, Receiver, Sender};
     use std::sync::{Arc, Mutex};
 
+    use super::super::pause::Pause;
     use super::*;
-    use crate::error::Error;
+    use crate::control::{Cut, LINGER};
     use crate::stream::{Stream, Wait};
     use crate::Address;
 
@@ -112,6 +120,12 @@ mod tests {
         (Connection::from_stream(under, Address::Unnamed), stream, reads)
     }
 
+    /// A stop that comes when the wait has lasted for long enough.
+    fn dismiss_late(request: &dyn Cut) {
+        std::thread::sleep(LINGER);
+        request.dismiss();
+    }
+
     #[test]
     fn a_stop_ends_the_wait_and_what_is_read_after_it_is_cut() {
         let (mut connection, stream, reads) = silent(|_| Ok(0));
@@ -129,23 +143,31 @@ mod tests {
             connection.write_all(b"goodbye").unwrap();
         });
         reads.recv().unwrap();
-        request.dismiss();
+        dismiss_late(&*request);
         handler.join().unwrap();
     }
 
     #[test]
-    fn whoever_reads_is_not_disturbed() {
-        let (mut connection, stream, reads) = silent(|how| match how {
-            Shutdown::Write => Err(io::ErrorKind::NotConnected.into()),
-            _ => Ok(0),
-        });
-        let request = connection.cut_target().upgrade().unwrap();
-        let handler = std::thread::spawn(move || connection.read(&mut [0]));
-        reads.recv().unwrap();
-        request.dismiss();
-        // It would come after the stop's own.
-        stream.end.send(Shutdown::Write).unwrap();
-        assert_eq!(handler.join().unwrap().unwrap_err().kind(), io::ErrorKind::NotConnected);
+    fn whoever_reads_or_has_not_waited_for_long_is_not_disturbed() {
+        for awaits in [false, true] {
+            let (mut connection, stream, reads) = silent(|how| match how {
+                Shutdown::Write => Err(io::ErrorKind::NotConnected.into()),
+                _ => Ok(0),
+            });
+            let request = connection.cut_target().upgrade().unwrap();
+            let handler = std::thread::spawn(move || match awaits {
+                true => connection.await_request().map(usize::from),
+                false => connection.read(&mut [0]),
+            });
+            reads.recv().unwrap();
+            match awaits {
+                true => request.dismiss(),
+                false => dismiss_late(&*request),
+            }
+            // It would come after the stop's own.
+            stream.end.send(Shutdown::Write).unwrap();
+            assert_eq!(handler.join().unwrap().unwrap_err().kind(), io::ErrorKind::NotConnected);
+        }
     }
 
     #[test]
@@ -153,15 +175,18 @@ mod tests {
         for dismissed in [false, true] {
             let (mut connection, stream, reads) = silent(|_| Err(io::ErrorKind::UnexpectedEof.into()));
             let request = connection.cut_target().upgrade().unwrap();
-            let handler = std::thread::spawn(move || connection.await_request());
+            let handler = std::thread::spawn(move || (connection.await_request(), connection));
             reads.recv().unwrap();
             match dismissed {
-                true => request.dismiss(),
+                true => dismiss_late(&*request),
                 false => stream.end.send(Shutdown::Read).unwrap(),
             }
-            match (dismissed, handler.join().unwrap()) {
-                (true, result) => assert!(!result.unwrap()),
-                (false, result) => assert_eq!(result.unwrap_err().kind(), io::ErrorKind::UnexpectedEof),
+            let (result, mut connection) = handler.join().unwrap();
+            stream.end.send(Shutdown::Read).unwrap();
+            let error = connection.read(&mut [0]).unwrap_err();
+            match dismissed {
+                true => assert!(!result.unwrap() && is_cut(&error)),
+                false => assert_eq!([result.unwrap_err().kind(), error.kind()], [io::ErrorKind::UnexpectedEof; 2]),
             }
         }
     }
@@ -175,5 +200,31 @@ mod tests {
         request.cut();
         let error = handler.join().unwrap().unwrap_err();
         assert!(matches!(Error::of(&error), Some(Error::Cut { .. })), "{error:?}");
+    }
+
+    #[test]
+    fn a_pause_that_has_lasted_long_enough_is_ended() {
+        let pause = Pause::new();
+        assert!(!pause.dismiss(u64::MAX), "there is none");
+        for (since, before, ended) in [
+            (0, 0, true),
+            (5, 4, false),
+            (5, 5, true),
+            (5, 6, true),
+            (u64::MAX, u64::MAX - 3, false),
+            (7, u64::MAX, true),
+        ] {
+            let pause = Pause::new();
+            pause.begin(since);
+            assert_eq!((pause.dismiss(before), pause.is_dismissed()), (ended, ended), "{since} {before}");
+            // What has been ended stays so.
+            pause.end();
+            pause.begin(since);
+            assert_eq!(pause.is_dismissed(), ended);
+            assert_eq!(pause.dismiss(u64::MAX), !ended, "once");
+        }
+        pause.begin(3);
+        pause.end();
+        assert!(!pause.dismiss(u64::MAX), "it is over");
     }
 }

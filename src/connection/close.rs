@@ -6,11 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::deadline::Deadline;
 use super::{Connection, DEFAULT_WRITE_TIMEOUT};
+use crate::control::LINGER;
 use crate::stream::Wait;
-
-/// How long a close reads on after the last byte has been sent. Closing a TCP socket that still receives makes the kernel send a
-/// reset, which can overtake the answer and destroy it in the peer's buffer (RFC 1122, 4.2.2.13).
-pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// Closes cleanly: what writers have queued is sent, the peer reads the end of the file, and what it is still sending is read

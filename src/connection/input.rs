@@ -174,9 +174,16 @@ impl Connection {
         if self.shared.is_cut() {
             return Err(Error::Cut { address: self.peer.to_string() }.into());
         }
-        match result {
+        let ended = match &result {
+            Ok(count) => *count == 0,
+            // Some sessions over a socket say that of an end that their peer has not announced.
+            Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
+        };
+        if ended && self.shared.pause.is_dismissed() {
             // This side has ended it, so that it must not look like the peer's end.
-            Ok(0) if self.shared.pause.is_dismissed() => Err(Error::Cut { address: self.peer.to_string() }.into()),
+            return Err(Error::Cut { address: self.peer.to_string() }.into());
+        }
+        match result {
             Ok(0) => {
                 self.input.ended = true;
                 // The end may be one that this side has made, having given up a peer that did not read.

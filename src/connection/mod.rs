@@ -28,7 +28,6 @@ use crate::framing::FrameDecoder;
 use crate::socket_stream::{SocketStream, StdSocket};
 use crate::stream::Stream;
 
-pub(crate) use close::LINGER;
 pub use context::RequestContext;
 pub(crate) use context::{
     DatagramSettings, StreamSettings, DEFAULT_WRITE_TIMEOUT, MOST_PACKET_SIZE, MOST_PACKET_SIZE_UNIX,

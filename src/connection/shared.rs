@@ -12,7 +12,8 @@ use super::pause::Pause;
 use super::signal::Signal;
 use super::writing::WritingSide;
 use crate::address::Address;
-use crate::control::Cut;
+use crate::clock;
+use crate::control::{Cut, LINGER};
 use crate::error::{Error, Phase};
 use crate::stream::Stream;
 use crate::sync::{lock, Mutex};
@@ -113,7 +114,10 @@ pub(crate) fn explain_timeout(
 
 impl Cut for Shared {
     fn dismiss(&self) {
-        if self.pause.dismiss() {
+        // A second from the last answer on, as at any close. A TCP socket that is shut down for reading answers with a reset whatever comes once its
+        // writing has been ended too, so a client that asks for more while it reads could lose what it was reading.
+        let long = u64::try_from(LINGER.as_micros()).unwrap_or(u64::MAX);
+        if clock::micros().checked_sub(long).is_some_and(|before| self.pause.dismiss(before)) {
             let _ = self.raw.shutdown(Shutdown::Read);
         }
     }

@@ -206,9 +206,18 @@ impl<T: Clone, W: Wake> Gate<T, W> {
     /// Waits until no request is left or the stop's deadline has passed, and returns how many have ended since the stop and
     /// how many are left.
     pub(crate) fn wait_drained(&self) -> (usize, usize) {
+        self.wait_drained_until(None)
+    }
+
+    /// The same, and not past `until`.
+    pub(crate) fn wait_drained_until(&self, until: Option<Instant>) -> (usize, usize) {
         let mut state = lock(&self.state);
         while state.active > 0 {
-            state = match state.deadline {
+            let deadline = match (state.deadline, until) {
+                (Some(deadline), Some(until)) => Some(deadline.min(until)),
+                (deadline, until) => deadline.or(until),
+            };
+            state = match deadline {
                 None => self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());

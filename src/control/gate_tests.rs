@@ -162,6 +162,19 @@ fn the_last_release_of_a_stopping_server_ends_the_wait() {
 }
 
 #[test]
+fn a_wait_for_the_drain_ends_at_the_earlier_of_its_own_end_and_the_deadline() {
+    let (now, far) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
+    for (deadline, until) in [(None, now), (Some(far), now), (Some(now), far)] {
+        let (gate, _) = new_gate(1);
+        gate.admit(1).unwrap();
+        gate.stop(deadline);
+        let started = Instant::now();
+        assert_eq!(gate.wait_drained_until(Some(until)), (0, 1));
+        assert!(started.elapsed() < Duration::from_secs(1800));
+    }
+}
+
+#[test]
 fn a_drain_without_requests_ends_at_once_whatever_the_deadline() {
     let (gate, _) = new_gate(1);
     gate.stop(Some(Instant::now() + Duration::from_secs(3600)));

@@ -28,6 +28,10 @@ pub(crate) use throttle::Throttle;
 /// is for a busy machine.
 const CUT_GRACE: Duration = Duration::from_millis(150);
 
+/// How long a close reads on after the last byte has been sent. Closing a TCP socket that still receives makes the kernel send a
+/// reset, which can overtake the answer and destroy it in the peer's buffer (RFC 1122, 4.2.2.13).
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+
 /// How long an event loop has at a stop to let in who waits in the kernel's queue. It takes microseconds, unless a callback holds the
 /// loop up.
 const QUEUE_GRACE: Duration = Duration::from_millis(50);
@@ -35,7 +39,7 @@ const QUEUE_GRACE: Duration = Duration::from_millis(50);
 /// Something a stop can cut at its deadline.
 #[allow(unreachable_pub)] // named by the sealed half of a public trait
 pub trait Cut: Send + Sync {
-    /// The stop begins. Ends the wait for a next request, and nothing else. Never blocks.
+    /// The server is stopping. Ends the wait for a next request that has lasted for [`LINGER`], and nothing else. Never blocks.
     fn dismiss(&self) {}
 
     /// Ends all reading and writing, now and from now on. Never blocks.
@@ -145,8 +149,11 @@ impl Control {
             self.wait_listener_closed(QUEUE_GRACE);
         }
         self.close_listener();
-        self.each_target(|target| target.dismiss());
+        self.dismiss_targets();
         let report = if self.block_on_close {
+            // Whoever has been answered within the last second may not have read that yet, and goes when he has had as long as at any close.
+            self.gate.wait_drained_until(Some(Instant::now() + LINGER));
+            self.dismiss_targets();
             let (drained, abandoned) = self.gate.wait_drained();
             let still_running = if abandoned > 0 { self.cut_all() } else { 0 };
             ShutdownReport { drained, abandoned, still_running }
@@ -166,6 +173,10 @@ impl Control {
             self.each_target(|target| target.force());
         }
         still_running
+    }
+
+    fn dismiss_targets(&self) {
+        self.each_target(|target| target.dismiss());
     }
 
     fn cut_targets(&self) {
@@ -194,6 +205,7 @@ impl Control {
         if let Err(error) = spawned {
             log::error!("cannot start the drain's thread, so what is under way is cut at once: {error}");
             self.close_listener();
+            self.dismiss_targets();
             let still_running = self.gate.active();
             let abandoned = if self.block_on_close { still_running } else { 0 };
             if self.block_on_close {

@@ -10,7 +10,7 @@
 //! 2. The listening socket is closed: new clients are refused at once, and the port is free for a successor. The path of a Unix socket is unlinked, if it
 //!    is still the server's own.
 //! 3. Requests under way have the [`drain_timeout`](Builder::drain_timeout). A handler may look at [`ServerHandle::is_shutting_down`]. One that
-//!    waits in [`await_request`](crate::Connection::await_request) is let go at once. A protocol is told by
+//!    waits in [`await_request`](crate::Connection::await_request) is let go. A protocol is told by
 //!    [`shutting_down`](Protocol::shutting_down), whose default closes; [`Framed`](crate::reactor::Framed) waits for the other half of a message
 //!    first.
 //! 4. What is left then is cut: its sockets are shut down under it, and its reads and writes fail with [`Error::Cut`], never with a clean end
@@ -25,7 +25,7 @@
 //! | which, at the drain deadline | is | in the report |
 //! |---|---|---|
 //! | has ended by itself since the stop | well | [`drained`](ShutdownReport::drained) |
-//! | waits in `await_request` (from the stop's begin on) | told that there is none, and ends well | `drained` |
+//! | waits in `await_request` | told that there is none, a second after its last answer at the latest, and ends well | `drained` |
 //! | reads or writes, on a thread or a coroutine | told by an error, and ends | [`abandoned`](ShutdownReport::abandoned) |
 //! | waits on a coroutine, in `sleep`, `unblock`, `tcp::connect` or a request over UDP | the same | `abandoned` |
 //! | goes on waiting on a coroutine, and ignores all errors | unwound, as by a panic | `abandoned` |
@@ -59,7 +59,7 @@
 //! # Clients that stay
 //! Many clients keep their connection open from one request to the next. Nobody but the handler knows when there is none under way, so one that waits for
 //! the next in a read has each stop take the whole drain timeout, and its client cut. With [`await_request`](crate::Connection::await_request)
-//! the stop takes milliseconds, and half a request that has come is still served:
+//! the stop takes milliseconds, or a second from the last answer on, and half a request that has come is still served:
 //!
 //! ```
 //! use std::io::{BufRead, Write};

@@ -92,6 +92,8 @@ impl Link {
 impl Cut for Link {
     #[cfg(feature = "coroutine")]
     fn dismiss(&self) {
+        // In one order with `serve`, whose connection sees the stop by itself where this does not see it.
+        fence(Ordering::SeqCst);
         if let Some(connection) = self.connection() {
             connection.dismiss();
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{Channel, Ending, Next, Turn};
 use crate::clock::after;
-use crate::connection::LINGER;
+use crate::control::LINGER;
 
 impl Channel {
     /// Everything has been sent after a `close`. The protocol goes now; the socket when what was sent has arrived.

@@ -28,7 +28,7 @@ impl Silence {
 
     /// Whether it has been dismissed, and not seen the stop itself.
     fn await_request(&self) -> bool {
-        self.pause.begin();
+        self.pause.begin(0);
         let stopping = self.stopping.load(Ordering::Acquire);
         if !stopping {
             let (ended, changed) = &self.reading_ended;
@@ -43,7 +43,7 @@ impl Silence {
 
     fn stop(&self) -> bool {
         self.stopping.store(true, Ordering::Release);
-        let waited = self.pause.dismiss();
+        let waited = self.pause.dismiss(0);
         if waited {
             let (ended, changed) = &self.reading_ended;
             *sync::lock(ended) = true;
@@ -72,7 +72,7 @@ fn whoever_serves_a_request_is_not_dismissed() {
         let silence = Silence::new();
         let serving = Arc::clone(&silence);
         let handler = thread::spawn(move || {
-            serving.pause.begin();
+            serving.pause.begin(0);
             serving.pause.end();
             let dismissed = serving.pause.is_dismissed();
             // From here on there is a request.

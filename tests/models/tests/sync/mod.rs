@@ -2,7 +2,7 @@
 
 #![allow(unused_imports)] // each model uses its part
 
-pub(crate) use loom::sync::atomic::{fence, AtomicBool, AtomicU8, Ordering};
+pub(crate) use loom::sync::atomic::{fence, AtomicBool, AtomicU64, Ordering};
 pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
