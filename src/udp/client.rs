@@ -12,6 +12,7 @@ use super::client_stats::UdpClientStats;
 use super::port::Port;
 use super::request_id::{no_random, RequestId};
 use super::retries::Retries;
+use super::trouble::Trouble;
 use crate::clock::after;
 use crate::datagram::check_length;
 use crate::error::{Error, Phase, Result};
@@ -96,19 +97,6 @@ enum State {
 struct Arrival<'a> {
     data: &'a [u8],
     is_cut: bool,
-}
-
-/// What a failed send or receive says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    /// It was interrupted, or there is no room in the system's buffer.
-    Passing,
-    /// Nobody is bound to the peer's port.
-    Refusal,
-    /// A router could not pass the request on in one piece. The system sends the next one in several.
-    TooLong,
-    /// It will not be better the next time.
-    Other,
 }
 
 impl UdpClient {
@@ -376,13 +364,23 @@ impl UdpClient {
     }
 
     fn transmit(&mut self, payload: &[u8], deadline: Instant, hint: &mut Option<Error>) -> Result<()> {
+        self.transmit_by(|port, left| port.send(payload, left), deadline, hint)
+    }
+
+    /// `send` is given the time that is left.
+    fn transmit_by(
+        &mut self,
+        mut send: impl FnMut(&mut Port, Duration) -> io::Result<()>,
+        deadline: Instant,
+        hint: &mut Option<Error>,
+    ) -> Result<()> {
         let mut refusals = 0;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(self.timed_out());
             }
-            match self.port.send(payload, left) {
+            match send(&mut self.port, left) {
                 Ok(()) => {
                     self.stats.sent += 1;
                     return Ok(());
@@ -422,17 +420,6 @@ impl UdpClient {
     }
 }
 
-impl Trouble {
-    fn of(error: &io::Error) -> Trouble {
-        match error.kind() {
-            io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Trouble::Passing,
-            _ if sys::is_refusal(error) => Trouble::Refusal,
-            _ if sys::is_message_size(error) => Trouble::TooLong,
-            _ => Trouble::Other,
-        }
-    }
-}
-
 impl fmt::Debug for UdpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UdpClient")
@@ -448,20 +435,31 @@ impl fmt::Debug for UdpClient {
 mod tests {
     use super::*;
 
-    /// Which no test over a network brings about.
+    /// What becomes of a datagram where the system says `kind` so many times before it sends it, which no network does when a test wants it.
+    fn sent_after(kind: io::ErrorKind, times: usize) -> (Result<()>, UdpClientStats) {
+        let mut client = UdpClient::connect("127.0.0.1:9").unwrap();
+        let mut errors = std::iter::repeat(kind).take(times);
+        let send = |_: &mut Port, _| errors.next().map_or(Ok(()), |kind| Err(kind.into()));
+        let sent = client.transmit_by(send, Instant::now() + Duration::from_secs(60), &mut None);
+        (sent, client.stats())
+    }
+
     #[test]
-    #[cfg(target_os = "linux")]
-    fn what_fails_ends_the_request_or_does_not() {
-        for (code, expected) in [
-            (4, Trouble::Passing),   // EINTR
-            (11, Trouble::Passing),  // EAGAIN
-            (110, Trouble::Passing), // ETIMEDOUT
-            (111, Trouble::Refusal), // ECONNREFUSED
-            (90, Trouble::TooLong),  // EMSGSIZE
-            (9, Trouble::Other),     // EBADF
-            (12, Trouble::Other),    // ENOMEM
-        ] {
-            assert_eq!(Trouble::of(&io::Error::from_raw_os_error(code)), expected, "errno {code}");
+    fn room_for_a_datagram_is_waited_for() {
+        for kind in [io::ErrorKind::Interrupted, io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut] {
+            let (sent, stats) = sent_after(kind, 100);
+            assert!(sent.is_ok() && stats.sent == 1, "{kind}: {sent:?}");
+        }
+    }
+
+    /// One for each time that a request is sent. More is no peer's doing.
+    #[test]
+    fn refusals_keep_no_datagram_back_unless_they_do_not_end() {
+        let most = MAX_RETRIES + 1;
+        for (times, sends) in [(1, true), (most, true), (most + 1, false)] {
+            let (sent, stats) = sent_after(io::ErrorKind::ConnectionRefused, times);
+            assert_eq!((sent.is_ok(), stats.refused), (sends, times.min(most) as u64), "{times}: {sent:?}");
+            assert!(sends || matches!(sent, Err(Error::System { .. })), "{sent:?}");
         }
     }
 }

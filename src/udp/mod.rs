@@ -14,6 +14,7 @@ mod port;
 mod request_id;
 mod retries;
 mod server;
+mod trouble;
 
 pub use client::UdpClient;
 pub use client_builder::UdpClientBuilder;
