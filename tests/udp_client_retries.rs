@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use common::{eventually, receive, watchdog, LONG};
 use lossy::{Dice, Faults, Lossy, MOST_WAYS};
 use peers::{assert_timed_out, nobody, patient, peer, Peer, SHORT, SLACK};
+use socketserver::socket2::SockRef;
 use socketserver::udp::RequestId;
 use socketserver::{Error, UdpClient};
 
@@ -244,6 +245,37 @@ fn a_refusal_ends_a_request_at_once_where_that_is_wanted() {
     client.set_timeout(SHORT).unwrap();
     client.request(b"anybody?").unwrap_err();
     assert!(client.stats().timed_out > 0);
+}
+
+/// U5, and where the refusal is told in place of a repetition: what `is_answer` is shown takes so long that the next is due.
+#[test]
+#[cfg(target_os = "linux")] // where a refusal is told at once, on loopback
+fn a_refusal_in_place_of_a_repetition_ends_a_request_too() {
+    let _watchdog = watchdog();
+    let (peer, address) = peer();
+    let (sender, sockets) = channel();
+    let configure = move |socket: SockRef<'_>| sender.send(socket.try_clone()?).map_err(io::Error::other);
+    let builder = UdpClient::builder().timeout(LONG).retries(10).first_retry(SHORT).fail_fast(true);
+    let mut client = builder.configure(configure).connect(address).unwrap();
+    let (socket, (sender, gone)) = (receive(&sockets), channel());
+    let error = scope(|scope| {
+        scope.spawn(move || {
+            let (_, from) = peer.recv_from(&mut [0; 10]).unwrap();
+            peer.send_to(b"no answer", from).unwrap();
+            drop(peer);
+            sender.send(()).unwrap();
+        });
+        let is_answer = |_: &[u8]| {
+            receive(&gone);
+            socket.send(b"anybody?").unwrap();
+            std::thread::sleep(SHORT * 10);
+            false
+        };
+        client.request_matching(b"?", is_answer).unwrap_err()
+    });
+    assert!(matches!(&error, Error::Refused { .. }), "{error:?}");
+    let stats = client.stats();
+    assert_eq!((stats.sent, stats.refused, stats.timed_out), (1 + stats.retried, 1, 0));
 }
 
 /// Sending one after the other, without waiting, goes on whatever is refused.

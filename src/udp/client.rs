@@ -355,7 +355,8 @@ impl UdpClient {
     fn repeat(&mut self, payload: &[u8], deadline: Instant, hint: &mut Option<Error>) -> Result<()> {
         match self.transmit(payload, deadline, hint) {
             Ok(()) => self.stats.retried += 1,
-            Err(error @ Error::Refused { .. }) if self.settings.fail_fast => return Err(error),
+            // It is an error, and not a hint, only with `fail_fast`.
+            Err(error @ Error::Refused { .. }) => return Err(error),
             // The deadline's own error, which says no more than what is known already.
             Err(Error::Timeout { .. }) => {}
             Err(error) => *hint = Some(error),
