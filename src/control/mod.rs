@@ -169,9 +169,8 @@ impl Control {
         self.cut_targets();
         self.gate.set_deadline(Instant::now() + CUT_GRACE);
         let (_, still_running) = self.gate.wait_drained();
-        if still_running > 0 {
-            self.each_target(|target| target.force());
-        }
+        // Those that are left.
+        self.each_target(|target| target.force());
         still_running
     }
 
@@ -339,6 +338,22 @@ mod tests {
         assert_eq!((report.drained, report.abandoned, report.still_running), (0, 1, 1));
         assert_eq!((request.cuts.load(Ordering::SeqCst), request.forced.load(Ordering::SeqCst)), (1, 1));
         assert!(format!("{control:?}").contains("stopping: true"));
+    }
+
+    #[test]
+    fn a_request_that_ends_in_time_is_not_cut() {
+        let control = control();
+        let request = Arc::new(Counts::default());
+        let target: Weak<dyn Cut> = Arc::<Counts>::downgrade(&request);
+        let slot = control.gate.admit(Some(target)).map_err(|_| "full").unwrap();
+        control.gate.stop(None);
+        let ending = Arc::clone(&control);
+        let thread = std::thread::spawn(move || ending.gate.release(slot));
+        let report = control.drain();
+        assert_eq!((report.drained, report.abandoned, report.still_running), (1, 0, 0));
+        assert_eq!((request.cuts.load(Ordering::SeqCst), request.forced.load(Ordering::SeqCst)), (0, 0));
+        assert!(!control.gate.is_cut());
+        thread.join().unwrap();
     }
 
     #[test]
