@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use common::{
     echo, failures, held, read_all, read_byte, receive, shared, BuilderOf, Caller, ComposedKind, Kind, Place, Reach,
-    Served, Serves, StreamKind, Talk,
+    Served, Serves, StreamKind, Talk, LONG,
 };
 use socketserver::server::{Builder, Listener, Threading};
 use socketserver::{handler_fn, Connection, Handler, HandlerResult};
@@ -337,10 +337,13 @@ fn idle_threads_are_reaped<K: ComposedKind<Strategy = Threading>>() {
     let (sender, ended) = channel();
     let builder = K::builder().idle_thread_timeout(Duration::from_millis(10));
     let served = K::serve_as(builder, telling_of_the_end(sender));
+    let started = Instant::now();
     for _ in 0..3 {
         assert_eq!(served.place.ask(b""), b"+");
         receive(&ended);
     }
+    // By default it would be after 30 s.
+    assert!(started.elapsed() < LONG / 3);
     served.stop();
 }
 
