@@ -104,21 +104,25 @@ fn a_request_that_has_come_is_served_although_the_server_stops<K: StreamKind>() 
 
 /// The client asks for the next thing while it still reads the last answer, of which a part waits in the server's system.
 fn an_answer_that_is_being_read_is_not_lost<K: StreamKind>() {
-    const ANSWER: usize = 150_000;
     loop {
         let (sender, answered) = channel();
         let served = K::serve(handler_fn(move |request: &mut Connection| {
+            // As much as the system takes although nobody reads, and more than it gives a client that does not.
+            let answer = match request.local_addr()?.as_socket_addr() {
+                Some(_) => vec![b'.'; 500_000],
+                None => vec![b'.'; 150_000],
+            };
             while request.await_request()? {
                 request.read_line(&mut String::new())?;
-                request.write_all(&[b'.'; ANSWER])?;
-                sender.send(())?;
+                request.write_all(&answer)?;
+                sender.send(answer.len())?;
             }
             Ok(())
         }));
         let mut client = served.connect();
         let started = Instant::now();
         client.write_all(b"one\n").unwrap();
-        receive(&answered);
+        let length = receive(&answered);
         served.handle.shutdown();
         eventually("the listener is closed", || served.place.is_closed());
         // What the stop does next is done by then, or the test only tests less.
@@ -127,7 +131,9 @@ fn an_answer_that_is_being_read_is_not_lost<K: StreamKind>() {
         // Or it would have been let go before.
         if started.elapsed() < Duration::from_millis(900) {
             asked.unwrap();
-            assert_eq!(read_all(&mut client).len(), 2 * ANSWER);
+            let received = read_all(&mut client).len();
+            // The first alone, where the stop came before the wait for the next.
+            assert!(received == length || received == 2 * length, "{received} of {length} bytes");
             drop(client);
             assert!(served.join().unwrap().is_clean());
             return;
