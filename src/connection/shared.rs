@@ -28,10 +28,10 @@ pub(crate) struct Shared {
     /// What was put over it since, such as a TLS session.
     upper: OnceLock<Arc<dyn Stream>>,
     cut: AtomicBool,
-    pub(super) pause: Pause,
     pub(super) side: Mutex<WritingSide>,
     /// Signalled when the turn to write is given up.
     pub(super) turn: Signal,
+    pub(super) pause: Pause,
 }
 
 impl Shared {
@@ -46,9 +46,9 @@ impl Shared {
             raw: stream,
             upper: OnceLock::new(),
             cut: AtomicBool::new(false),
-            pause: Pause::new(),
             side: Mutex::new(WritingSide::new(peer, timeout, deadline, queue_limit)),
             turn: Signal::default(),
+            pause: Pause::new(),
         }
     }
 
