@@ -125,20 +125,31 @@ impl Server {
         self.ask(&format!("limit {} {limit}", resource.name()))
     }
 
+    /// When what it had for the load has been given back: each thread more has some pages of stack.
+    pub fn resident_at_rest(&self) -> anyhow::Result<u64> {
+        self.wait_for_rest()?;
+        self.resident()
+    }
+
     /// Nobody is served any more, and there are no more descriptors and threads than at the start.
     pub fn check_leaks(&self, row: &mut Row) -> anyhow::Result<()> {
-        let deadline = Instant::now() + GIVEN_BACK_WITHIN;
-        let (now, active, given_back) = loop {
-            let (now, active) = (self.footprint()?, self.state()?.active);
-            let given_back = now.is_within(self.start) && active == self.active_at_start;
-            if given_back || Instant::now() > deadline {
-                break (now, active, given_back);
-            }
-            thread::sleep(Duration::from_millis(5));
-        };
+        let (now, active, given_back) = self.wait_for_rest()?;
         let expected = format!("in the end {} active, at most {}", self.active_at_start, self.start);
         row.check(expected, format!("{active} active, {now}"), given_back);
         Ok(())
+    }
+
+    /// What it has and whom it serves when that is no more than at the start, or does not become so, and which.
+    fn wait_for_rest(&self) -> anyhow::Result<(Footprint, u64, bool)> {
+        let deadline = Instant::now() + GIVEN_BACK_WITHIN;
+        loop {
+            let (now, active) = (self.footprint()?, self.state()?.active);
+            let given_back = now.is_within(self.start) && active == self.active_at_start;
+            if given_back || Instant::now() > deadline {
+                return Ok((now, active, given_back));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Stops it, and checks that nobody had to be cut.

@@ -28,7 +28,7 @@ pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
         sent += flood(address, window / 8)?;
         settle(&server, sent)?;
     }
-    let before = server.resident()?;
+    let before = server.resident_at_rest()?;
     sent += flood(address, window)?;
     let (handled, dropped, lost) = settle(&server, sent)?;
     let counted = handled + dropped + lost;
@@ -41,7 +41,7 @@ pub fn run(scale: &Scale, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
         row.check("handled + dropped + full buffer = sent", seen, counted == sent);
     }
     row.check("some are handled", handled, handled > 0);
-    let growth = server.resident()?.saturating_sub(before);
+    let growth = server.resident_at_rest()?.saturating_sub(before);
     row.memory("growth", growth as f64, scale.pick(2.0, 8.0) * 1024.0 * 1024.0, Unit::Kib);
     row.tell("sent, handled a second", {
         let seconds = window.as_secs_f64() * 1.5;
